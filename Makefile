@@ -1,0 +1,49 @@
+# Two commands: `make quickstart` sees the whole idea work, `make test` passes the tests.
+# Every target makes .venv itself when it is missing or older than pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# the searches need torch; this release has a CPU build where one is offered
+TORCH := torch==2.13.0
+
+.PHONY: help install quickstart test lint format bench clean
+
+help:
+	@echo "make quickstart   six loopback boards: profile, fit, validate, search, verify, report (about 15 minutes)"
+	@echo "make test         the tests"
+	@echo "make lint         ruff, mypy --strict, import direction"
+	@echo "make bench        our own speed, beside the same work done by peers"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "edgecost needs Python 3.11 or newer; say which with: make PYTHON=python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	@touch $@
+
+quickstart: $(STAMP)
+	$(BIN)/edgecost quickstart
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

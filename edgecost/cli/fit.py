@@ -1,0 +1,31 @@
+"""`edgecost fit`: a predictor from a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgecost.cli.options import ResultsOption, TargetOption
+from edgecost.cli.output import JsonOption, emit_json
+
+__all__ = ["fit"]
+
+
+def fit(
+    target: str = TargetOption,
+    out: Path | None = typer.Option(None, "--out", help="Where to write it [default: RESULTS/predictors/TARGET.json]."),
+    results: Path = ResultsOption,
+    json_: bool = JsonOption,
+) -> None:
+    """Fit the network-level predictor of a target and save it as JSON.
+
+    Example: edgecost fit --target ort-fp32-t1/onnxruntime-fp32-t1
+    """
+    from edgecost.stages.costs import fit_and_save, load_table
+
+    saved = fit_and_save(load_table(results), target, results, out)
+    if json_:
+        emit_json(saved)
+    else:
+        typer.echo(saved["sentence"])

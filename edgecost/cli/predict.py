@@ -1,0 +1,39 @@
+"""`edgecost predict`: what an ONNX model would cost on a target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgecost.cli.options import ResultsOption, TargetOption
+from edgecost.cli.output import JsonOption, emit_json, say, show_table
+
+__all__ = ["predict"]
+
+
+def predict(
+    model: Path = typer.Argument(..., help="An ONNX file with fixed shapes."),
+    target: str = TargetOption,
+    results: Path = ResultsOption,
+    json_: bool = JsonOption,
+) -> None:
+    """Print what each layer of a model costs, the total with its interval, and what is not covered.
+
+    Example: edgecost predict model.onnx --target ort-fp32-t1/onnxruntime-fp32-t1 --results results/quickstart
+    """
+    from edgecost.stages.costs import load_table, predict_file
+
+    answer = predict_file(load_table(results), model, target)
+    if json_:
+        emit_json(answer)
+    else:
+        rows = [(p["label"], p["source"], "–" if p["latency_ms"] is None else f"{p['latency_ms'] * 1000:.2f}") for p in answer["layers"]]
+        show_table(f"{model.name} on {answer['target']}", ("layer", "from", "µs"), rows, right=(2,))
+        typer.echo(answer["sentence"])
+        for line in answer["not_covered"]:
+            typer.echo(f"not covered: {line}")
+    if answer["unsupported"]:
+        names = ", ".join(sorted({u["op_type"] for u in answer["unsupported"]}))
+        say(f"edgecost: {model}: operators that edgecost does not know: {names}; the total above leaves them out and is a lower bound")
+        raise typer.Exit(2)

@@ -1,0 +1,48 @@
+"""`edgecost profile`: measure on boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgecost.cli.options import DevicesOption, ResultsOption, SeedOption
+from edgecost.cli.output import JsonOption, emit_json, progress
+
+__all__ = ["profile"]
+
+
+def profile(
+    target: list[str] = typer.Option(..., "--target", "-t", help="A target or device id; may be given several times."),
+    space: str | None = typer.Option(None, "--space", help="Measure the kernels of a search space: nasbench201."),
+    model: list[Path] = typer.Option([], "--model", "-m", help="Measure an ONNX file and its kernels; may be repeated."),
+    fit_models: int = typer.Option(10, "--fit-models", help="Whole networks of the space to fit the overhead on."),
+    held_out: int = typer.Option(20, "--held-out", help="Whole networks of the space that are only ever predicted."),
+    effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick (seconds a kernel)."),
+    rounds: int | None = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's."),
+    run: str | None = typer.Option(None, "--run", help="Name of the run; the same name continues it."),
+    devices: Path | None = DevicesOption,
+    results: Path = ResultsOption,
+    seed: int = SeedOption,
+    json_: bool = JsonOption,
+) -> None:
+    """Deploy operators and networks to boards over SSH, time them there, and journal every sample.
+
+    Interrupted, the same command continues and measures nothing twice.
+    Example: edgecost profile --target rpi5/onnxruntime-fp32-t1 --space nasbench201
+    """
+    from edgecost.stages.profiling import PlanOptions, measure_config, profile_targets
+    from edgecost.stages.targets import all_devices, select_targets
+
+    chosen = select_targets(all_devices(devices), target)
+    options = PlanOptions(space=space, models=tuple(model), fit_models=fit_models, held_out=held_out, seed=seed)
+    config = measure_config(effort, rounds=rounds, seed=seed)
+    with progress("profile", quiet=json_) as bar:
+        runs = profile_targets(chosen, options, config, results=results, run_id=run, progress=bar)
+    if json_:
+        emit_json([r.to_dict() for r in runs])
+    else:
+        for r in runs:
+            typer.echo(r.sentence())
+    if any(r.failed_boards for r in runs):
+        raise typer.Exit(2)

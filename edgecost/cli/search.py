@@ -1,0 +1,49 @@
+"""`edgecost search`: the best network within a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgecost.cli.options import ResultsOption, SeedOption, TargetOption
+from edgecost.cli.output import JsonOption, emit_json, progress
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Search for networks within a cost budget.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def searches() -> None:
+    """Search for networks within a cost budget."""
+
+
+@app.command()
+def evrsnas(
+    target: str = TargetOption,
+    budget_ms: float = typer.Option(..., "--budget-ms", help="The latency that the network must not exceed."),
+    data: Path | None = typer.Option(None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."),
+    preset: str = typer.Option("quick", "--preset", help="How candidates are scored: quick or paper."),
+    population: int = typer.Option(20, "--population", help="Architectures a generation."),
+    generations: int = typer.Option(100, "--generations", help="Generations."),
+    out: Path | None = typer.Option(None, "--out", help="The study's file [default: RESULTS/search/evrsnas-TARGET-BUDGET.json]."),
+    results: Path = ResultsOption,
+    seed: int = SeedOption,
+    json_: bool = JsonOption,
+) -> None:
+    """HW-EvRSNAS: evolution under a latency budget, scored by representation mutual information.
+
+    Example: edgecost search evrsnas --target ort-fp32-t1 --budget-ms 6 --results results/quickstart
+    """
+    from edgecost.stages.searching import SearchOptions, search_evrsnas
+
+    options = SearchOptions(target, budget_ms, data, preset, population, generations, seed)
+    with progress("search", quiet=json_) as bar:
+        answer = search_evrsnas(options, results=results, out=out, progress=bar)
+    if json_:
+        emit_json(answer)
+    else:
+        typer.echo(answer["sentence"])
+    if not answer["feasible"]:
+        raise typer.Exit(1)

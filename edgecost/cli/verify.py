@@ -1,0 +1,36 @@
+"""`edgecost verify`: measure a search's winner on its board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgecost.cli.options import DevicesOption, ResultsOption
+from edgecost.cli.output import JsonOption, emit_json, progress
+
+__all__ = ["verify"]
+
+
+def verify(
+    study: Path = typer.Argument(..., help="The study file that `edgecost search` wrote."),
+    effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick."),
+    devices: Path | None = DevicesOption,
+    results: Path = ResultsOption,
+    json_: bool = JsonOption,
+) -> None:
+    """Measure the winner of a search end to end on its target and hold it against the budget.
+
+    Example: edgecost verify results/search/evrsnas.json
+    """
+    from edgecost.stages.targets import all_devices
+    from edgecost.stages.verification import verify_study
+
+    with progress("verify", quiet=json_) as bar:
+        answer = verify_study(study, all_devices(devices), effort=effort, results=results, progress=bar)
+    if json_:
+        emit_json(answer)
+    else:
+        typer.echo(answer["sentence"])
+    if not answer["within_budget"]:
+        raise typer.Exit(1)

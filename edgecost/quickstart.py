@@ -1,0 +1,158 @@
+"""The quick start: every stage of the work once, on the embedded fleet, in one command that can be interrupted.
+
+    fleet up -> profile six targets -> closure -> reference -> search under a budget -> verify -> train -> report
+
+Each stage writes its file below the output folder; what is there and was made with the same options is not made
+again. The stages themselves are those of the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecost.stages.costs import HEADLINE_MODEL, closure, load_table, write_json
+from edgecost.stages.places import fleet_root
+from edgecost.stages.profiling import PlanOptions, measure_config, profile_targets
+from edgecost.stages.searching import SearchOptions, quantile_budget, search_evrsnas, train_finalists
+from edgecost.stages.verification import verify_study
+
+if TYPE_CHECKING:
+    from edgecost.stages.profiling import Run
+    from profiler.fleet.targets import Device
+    from profiler.measure.progress import Progress
+
+__all__ = ["QuickstartOptions", "run_quickstart"]
+
+SEARCH_BOARD = "ort-fp32-t1"
+BUDGET_QUANTILE = 0.4
+"""The budget: a latency that so large a share of the space's random architectures stays below."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuickstartOptions:
+    """What to run.
+
+    Attributes:
+        out: folder of all results.
+        data: CIFAR-10 images, or None for the bundled digits.
+        seed: of everything random.
+        small: two boards, few networks and a short search.
+    """
+
+    out: Path
+    data: Path | None = None
+    seed: int = 0
+    small: bool = False
+
+    @property
+    def plan(self) -> PlanOptions:
+        """The networks to measure."""
+        fit, held_out = (4, 6) if self.small else (8, 20)
+        return PlanOptions("nasbench201", (), fit, held_out, self.seed)
+
+    @property
+    def generations(self) -> int:
+        """Length of the search."""
+        return 3 if self.small else 12
+
+    @property
+    def training_steps(self) -> int:
+        """Batches that the winner and its control are trained on."""
+        return 20 if self.small else 60
+
+
+def run_quickstart(options: QuickstartOptions, progress: Progress) -> dict[str, Any]:
+    """Run all stages; returns the summary that is also written as summary.json.
+
+    Raises:
+        EdgeCostError: where a stage cannot be completed; what was measured until then stays.
+    """
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, stage: Callable[[], Any]) -> Any:
+        started = time.monotonic()
+        answer = stage()
+        seconds[name] = round(time.monotonic() - started, 1)
+        progress.message(f"{name}: done in {seconds[name]:.0f} s")
+        return answer
+
+    out = options.out
+    with _fleet() as boards:
+        devices = boards[:2] if options.small else boards
+        runs = timed("profile", lambda: _profile(options, devices, progress))
+        table = load_table(out)
+        closed = timed("validate", lambda: closure(table))
+        write_json(out / "closure.json", closed)
+        target = next(t.id for d in devices for t in d.targets if d.id == SEARCH_BOARD)
+        budget_ms = quantile_budget(table, target, BUDGET_QUANTILE, options.seed)
+        search = SearchOptions(target, budget_ms, options.data, "quick", 20, options.generations, options.seed)
+        study = timed("search", lambda: search_evrsnas(search, out, None, progress))
+        verified = timed("verify", lambda: verify_study(Path(study["file"]), devices, "quick", out, progress))
+    training = timed("train", lambda: train_finalists(study, search, out, options.training_steps, progress))
+    summary = _summary(options, runs, closed, study, verified, training, seconds)
+    write_json(out / "summary.json", summary)
+    from edgecost.report.build import write_report
+
+    timed("report", lambda: write_report(out, out / "report.html"))
+    return summary
+
+
+@contextmanager
+def _fleet() -> Iterator[tuple[Device, ...]]:
+    """The six boards: those that `edgecost fleet up` started, or started here for the length of the block."""
+    from profiler.fleet.devices import load_devices
+    from profiler.fleet.virtual.background import status
+    from profiler.fleet.virtual.loopback import Fleet
+
+    found = status(fleet_root())
+    if found.up:
+        yield load_devices(found.devices_path)
+        return
+    with Fleet(fleet_root()) as fleet:
+        yield fleet.devices()
+
+
+def _profile(options: QuickstartOptions, devices: tuple[Device, ...], progress: Progress) -> list[Run]:
+    chosen = [(device, target) for device in devices for target in device.targets]
+    config = measure_config("quick", seed=options.seed)
+    runs = profile_targets(chosen, options.plan, config, options.out, "quick", progress)
+    for run in runs:
+        progress.message(run.sentence())
+    return runs
+
+
+def _summary(
+    options: QuickstartOptions,
+    runs: list[Run],
+    closed: dict[str, Any],
+    study: dict[str, Any],
+    verified: dict[str, Any],
+    training: dict[str, Any],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    best = [r for r in closed["rows"] if r["model"] == HEADLINE_MODEL]
+    lines = ["This machine's CPU in several configurations, reached over SSH as if they were boards; not real boards.", ""]
+    for row in best:
+        floor = closed["noise_floor_mape"].get(row["target"])
+        beside = f" (noise floor {floor:.1f} %)" if floor is not None else ""
+        lines.append(
+            f"{row['target']:44s} closure on {row['n']} held-out networks: MAPE {row['mape']:.1f} %{beside}, "
+            f"within 10 %: {row['within_10']:.0f} %, Kendall {row['kendall_tau']:.2f}"
+        )
+    lines += ["", study["sentence"], verified["sentence"], training["sentence"]]
+    return {
+        "runs": [r.to_dict() for r in runs],
+        "closure": best,
+        "search": {k: study[k] for k in ("target", "budget_ms", "feasible", "best", "n_evaluations", "file")},
+        "winner": verified,
+        "training": training,
+        "seconds": seconds,
+        "seed": options.seed,
+        "lines": lines,
+        "report": str(options.out / "report.html"),
+    }

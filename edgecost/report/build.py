@@ -1,0 +1,62 @@
+"""Collects what a results folder holds and writes it as one offline HTML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from edgecost.report import figures
+from edgecost.report.collect import ReportData, collect
+
+__all__ = ["render", "write_report"]
+
+
+def write_report(results: Path, out: Path) -> Path:
+    """Write the report of a results folder.
+
+    Raises:
+        ConfigError: when the folder holds no runs.
+        StorageError: when the file cannot be written.
+    """
+    from profiler.errors import StorageError
+
+    html = render(collect(results))
+    temporary = out.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(html, encoding="utf-8")
+        os.replace(temporary, out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"cannot write the report {out}: {error.strerror}; choose another place with --out") from None
+    return out
+
+
+def _draw(data: ReportData) -> dict[str, Any]:
+    drawn: dict[str, Any] = {"heat": figures.heat_map(data.kernels, [t["id"] for t in data.targets])}
+    if data.parity:
+        drawn["parity"] = figures.parity(data.parity, data.parity_titles)
+    if data.search is not None:
+        drawn["course"] = figures.course(data.search["course"])
+        drawn["evaluations"] = figures.evaluations(data.search["evaluations"], data.search["budget_ms"], data.search["best"])
+    if data.winner is not None and data.winner["layers"]:
+        drawn["layers"] = figures.layers(data.winner["layers"], "Where the winner's time goes, by kernel (predicted)")
+    return drawn
+
+
+def render(data: ReportData) -> str:
+    """The HTML text; everything that came from a board or a file is escaped by the template."""
+    from bokeh.embed import components
+    from bokeh.resources import Resources
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    drawn = _draw(data)
+    scripts, divs = components(drawn)
+    environment = Environment(
+        loader=PackageLoader("edgecost.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    plots = {name: "" for name in ("heat", "parity", "course", "evaluations", "layers")} | divs
+    library = Resources(mode="inline", components=["bokeh"]).render_js()
+    template = environment.get_template("template.html.j2")
+    return template.render(data=data, plots=plots, scripts=scripts, script_library=library)

@@ -1,0 +1,255 @@
+"""What a report shows, read from a results folder: plain values, one section each, absent where there is no file."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from profiler.tables.table import CostTable
+
+__all__ = ["LOOPBACK_NOTE", "ReportData", "collect"]
+
+LOOPBACK_NOTE = (
+    "These six boards are one machine: this machine's CPU in six configurations, not six boards. Servers, runtimes and "
+    "measurements are real; the figures say nothing about a Raspberry Pi, a Jetson or any other board."
+)
+
+
+@dataclass(slots=True)
+class ReportData:
+    """Everything the template shows.
+
+    Attributes:
+        kernels: rows of the heat map.
+        parity: target -> points of its parity plot.
+        closure: formatted rows of the closure table.
+        search, winner, training: sections of the search, None where nothing was searched or verified.
+    """
+
+    title: str
+    created: str
+    version: str
+    host: str
+    loopback: str
+    targets: list[dict[str, Any]]
+    kernels: list[dict[str, Any]]
+    cards: list[dict[str, str]] = field(default_factory=list)
+    parity: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    parity_titles: dict[str, str] = field(default_factory=dict)
+    closure: list[dict[str, Any]] = field(default_factory=list)
+    search: dict[str, Any] | None = None
+    winner: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else None
+
+
+def collect(results: Path) -> ReportData:
+    """Read a results folder.
+
+    Raises:
+        ConfigError: when it holds no run.
+    """
+    from edgecost import __version__
+    from edgecost.stages.costs import load_table
+
+    table = load_table(results)
+    headers = _run_headers(results)
+    targets = _targets(table, headers)
+    data = ReportData(
+        title="What networks cost here, and which is best within a budget",
+        created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
+        version=__version__,
+        host=_host(headers),
+        loopback=LOOPBACK_NOTE if any(h["device"].get("emulation") == "loopback" for h in headers.values()) else "",
+        targets=targets,
+        kernels=_kernels(table),
+    )
+    _add_closure(data, table, results)
+    _add_search(data, table, results)
+    if table.corrupt_lines:
+        data.notes.append(f"{table.corrupt_lines} corrupt journal lines were skipped.")
+    if any("sensor_missing" in r.issues for r in table.rows()):
+        data.notes.append("No power sensor could be read: energy is null with the code sensor_missing, never a guess.")
+    return data
+
+
+def _run_headers(results: Path) -> dict[str, dict[str, Any]]:
+    headers: dict[str, dict[str, Any]] = {}
+    for path in sorted(results.glob("*/*/run.json")):
+        header = _read(path)
+        if header is not None and "target" in header and "device" in header:
+            headers.setdefault(str(header["target"].get("id") or path.parent), header)
+    return headers
+
+
+def _host(headers: dict[str, dict[str, Any]]) -> str:
+    for header in headers.values():
+        facts = header.get("facts") or {}
+        cpu = facts.get("cpu_model") or facts.get("cpu") or platform.processor()
+        cores = facts.get("logical_cores") or facts.get("cores") or ""
+        return f"{cpu}, {cores} cores" if cores else str(cpu)
+    return ""
+
+
+def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for target in sorted(table.targets, key=lambda t: t.id):
+        mine = table.rows(target_id=target.id)
+        header = headers.get(target.id, {})
+        runtimes = (header.get("facts") or {}).get("runtimes") or {}
+        version = runtimes.get(target.runtime, "") if isinstance(runtimes, dict) else ""
+        doubts = {"sensor_missing", "unpinned"}
+        energies = [r.energy_mj for r in mine if r.energy_mj is not None]
+        rows.append(
+            {
+                "id": target.id,
+                "description": (header.get("device") or {}).get("description", ""),
+                "runtime": f"{target.runtime} {version}".strip(),
+                "kernels": sum(r.kind == "kernel" for r in mine),
+                "models": sum(r.kind == "model" for r in mine),
+                "flagged": sum(bool(set(r.issues) - doubts) for r in mine),
+                "failed": sum(r.status != "ok" for r in mine),
+                "energy": f"{len(energies)} rows" if energies else "no sensor",
+            }
+        )
+    return rows
+
+
+def _kernels(table: CostTable) -> list[dict[str, Any]]:
+    from edgecost.stages.costs import row_dict
+
+    rows = []
+    for row in table.rows(kind="kernel"):
+        plain = row_dict(row)
+        codes = [c for c in row.issues if c not in ("sensor_missing", "unpinned")]
+        rows.append({**plain, "marginal_us": plain["latency_us"], "issues": " ".join(codes) or "–"})
+    order: dict[str, float] = defaultdict(float)
+    for r in rows:
+        order[r["label"]] = max(order[r["label"]], r["marginal_us"] or 0.0)
+    return sorted(rows, key=lambda r: -order[r["label"]])
+
+
+def _figure(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _add_closure(data: ReportData, table: CostTable, results: Path) -> None:
+    from edgecost.stages.costs import closure
+    from profiler.errors import UnknownWorkload
+
+    found = _read(results / "closure.json")
+    if found is None:
+        try:
+            found = closure(table)
+        except UnknownWorkload as error:
+            data.notes.append(f"No closure: {error}")
+            return
+    data.parity = {
+        t: [p for p in points if p["predicted_ms"] is not None] for t, points in found["points"].items()
+    }
+    best = {r["target"]: r for r in found["rows"] if r["headline"]}
+    data.parity_titles = {t: f"{t}: MAPE {_figure(best[t]['mape'])} %" for t in data.parity}
+    for r in found["rows"]:
+        data.closure.append(
+            {
+                "target": r["target"],
+                "model": r["model"],
+                "n": r["n"],
+                "headline": r["headline"],
+                **{k: _figure(r[k]) for k in ("mape", "within_5", "within_10")},
+                "kendall": _figure(r["kendall_tau"], 3),
+                "spearman": _figure(r["spearman"], 3),
+            }
+        )
+    errors = [r["mape"] for r in best.values() if r["mape"] is not None]
+    if errors:
+        detail = f"worst of {len(errors)} targets; best {min(errors):.1f} %"
+        data.cards.append({"label": "closure error (MAPE)", "value": f"{max(errors):.1f} %", "detail": detail, "tone": ""})
+
+
+def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
+    studies = sorted((results / "search").glob("*.json"), key=lambda p: p.stat().st_mtime)
+    verified = _read(results / "verify.json")
+    named = Path(verified["study"]).name if verified else ""
+    chosen = next((p for p in studies if p.name == named), studies[-1] if studies else None)
+    study = _read(chosen) if chosen else None
+    if study is None:
+        return
+    data.search = study
+    data.winner = {
+        "architecture": study["best"]["label"],
+        "sentence": verified["sentence"] if verified else "Not measured yet: `edgecost verify` does it.",
+        "figures": [],
+        "layers": _layers(table, study),
+    }
+    if verified:
+        data.winner["figures"] = [
+            ("budget, ms", _figure(verified["budget_ms"], 3)),
+            ("predicted, ms", _figure(verified["predicted_ms"], 3)),
+            ("measured, ms", _figure(verified["measured_ms"], 3)),
+            ("95 % interval, ms", f"{_figure(verified['low_ms'], 3)} – {_figure(verified['high_ms'], 3)}"),
+        ]
+        good = verified["within_budget"]
+        data.cards.append(
+            {
+                "label": f"winner on {verified['target'].split('/')[0]}",
+                "value": f"{verified['measured_ms']:.2f} ms",
+                "detail": f"{'within' if good else 'NOT within'} a budget of {verified['budget_ms']:.2f} ms",
+                "tone": "good" if good else "bad",
+            }
+        )
+    _add_training(data, _read(results / "training.json"))
+
+
+def _layers(table: CostTable, study: dict[str, Any]) -> list[dict[str, Any]]:
+    """Predicted cost of the winner by kernel, equal kernels together."""
+    from edgecost.stages.costs import fit_model
+    from search.spaces import find_space
+    from search.spaces.base import Architecture
+
+    if study["target"] not in {t.id for t in table.targets}:
+        return []
+    space = find_space(study["space"])
+    workload = space.workload(Architecture(study["space"], tuple(study["best"]["choices"])))
+    together: dict[tuple[str, str], dict[str, Any]] = {}
+    for part in fit_model(table, study["target"]).estimate(workload).by_op:
+        entry = together.setdefault(
+            (part.label, part.source), {"label": part.label, "source": part.source, "latency_ms": 0.0, "count": 0}
+        )
+        entry["latency_ms"] += part.latency_ms
+        entry["count"] += 1
+    return list(together.values())
+
+
+def _add_training(data: ReportData, training: dict[str, Any] | None) -> None:
+    if training is None:
+        return
+    data.training = {
+        "sentence": training["sentence"],
+        "rows": [
+            {
+                "name": r["name"],
+                "accuracy": _figure(r["accuracy_pct"], 1),
+                "macs": _figure(r["macs_m"], 1),
+                "latency": _figure(r["predicted_ms"], 2),
+            }
+            for r in training["rows"]
+        ],
+    }
+    winner = next((r for r in training["rows"] if r["role"] == "winner"), None)
+    if winner is not None:
+        card = {"label": "winner's test accuracy", "value": f"{winner['accuracy_pct']:.1f} %", "detail": training["data"], "tone": ""}
+        data.cards.append(card)

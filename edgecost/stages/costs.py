@@ -1,0 +1,237 @@
+"""Tables and predictors: load, fit, validate, predict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from profiler.errors import ConfigError, UnknownWorkload
+
+if TYPE_CHECKING:
+    from predictors.additive import AdditiveModel
+    from profiler.tables.table import CostTable, Row
+
+__all__ = [
+    "HEADLINE_MODEL",
+    "closure",
+    "fit_and_save",
+    "fit_model",
+    "load_table",
+    "predict_file",
+    "resolve_target",
+    "row_dict",
+    "table_rows",
+    "write_json",
+]
+
+HEADLINE_MODEL = "additive"
+ISOLATED_MODEL = "isolated table"
+
+
+def write_json(path: Path, data: Any) -> Path:
+    """Write a JSON file by way of a temporary one, so that a half-written file is never found.
+
+    Raises:
+        StorageError: when it cannot be written.
+    """
+    import os
+
+    from profiler.errors import StorageError
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from None
+    return path
+
+
+def load_table(results: Path) -> CostTable:
+    """The cost table of all runs below a folder.
+
+    Raises:
+        ConfigError: when there is no run.
+    """
+    from profiler.tables.table import CostTable
+
+    return CostTable.from_results(results)
+
+
+def resolve_target(table: CostTable, name: str) -> str:
+    """The target id that a name means in a table: the id itself, or a device with one target.
+
+    Raises:
+        UnknownWorkload: when the table has no rows for it.
+    """
+    ids = sorted(t.id for t in table.targets)
+    found = [i for i in ids if i == name or i.split("/", 1)[0] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"{name!r} has several targets in the table; say which: {', '.join(found)}")
+    raise UnknownWorkload(
+        f"the table has no rows for {name!r}; it knows {', '.join(ids) or 'no target'}; "
+        f"measure with `edgecost profile --target {name} --space nasbench201`"
+    )
+
+
+def table_rows(table: CostTable, target: str | None, kind: str) -> list[Row]:
+    """Rows of one target or of all, dearest first."""
+    if kind not in ("kernel", "model", "all"):
+        raise ConfigError(f"--kind is kernel, model or all, not {kind!r}")
+    target_id = resolve_target(table, target) if target else None
+    rows = table.rows(target_id=target_id, kind=None if kind == "all" else kind)  # type: ignore[arg-type]
+    return sorted(rows, key=lambda r: (r.target_id, r.kind, -r.latency_ns if math.isfinite(r.latency_ns) else 0.0))
+
+
+def _us(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value / 1000
+
+
+def row_dict(row: Row) -> dict[str, Any]:
+    """One row as people read it, in microseconds."""
+    return {
+        "target": row.target_id,
+        "kind": row.kind,
+        "key": row.key,
+        "label": row.label,
+        "latency_us": _us(row.latency_ns),
+        "low_us": _us(row.low_ns),
+        "high_us": _us(row.high_ns),
+        "isolated_us": _us(row.isolated_ns),
+        "spread_pct": None if row.spread is None or not math.isfinite(row.spread) else 100 * row.spread,
+        "rounds": row.n_rounds,
+        "status": row.status,
+        "issues": list(row.issues),
+        "split": row.split,
+        "energy_mj": row.energy_mj,
+    }
+
+
+def fit_model(table: CostTable, target_id: str) -> AdditiveModel:
+    """The network-level predictor of a target, fitted on its kernels and on its networks of split "fit"."""
+    from predictors.additive import AdditiveModel
+
+    return AdditiveModel().fit(table, target_id)
+
+
+def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None) -> dict[str, Any]:
+    """Fit and write the predictor as JSON; returns what was fitted."""
+    from predictors.storage import save_model
+
+    target_id = resolve_target(table, target)
+    model = fit_model(table, target_id)
+    path = out or results / "predictors" / f"{target_id.replace('/', '-')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, path)
+    overhead = model.overhead_
+    sentence = (
+        f"{target_id}: {overhead.form} overhead of {overhead.constant_ms * 1000:.1f} µs a run"
+        f"{'' if overhead.scale == 1 else f', kernels x {overhead.scale:.3f}'}; saved to {path}"
+    )
+    return {
+        "target": target_id,
+        "file": str(path),
+        "overhead": {
+            "form": overhead.form,
+            "constant_ms": overhead.constant_ms,
+            "dispatch_ms": overhead.dispatch_ms,
+            "scale": overhead.scale,
+        },
+        "left_out": list(model.skipped_),
+        "sentence": sentence,
+    }
+
+
+def closure(table: CostTable, targets: Sequence[str] = ()) -> dict[str, Any]:
+    """Every cost model against the held-out networks of each target, and the points of the parity plots.
+
+    Percentages are in per cent; None stands where a figure is undefined.
+    """
+    from predictors.evaluate import closure as evaluate
+    from predictors.evaluate import noise_floor
+    from predictors.measured import Measurements, model_points
+    from predictors.models import standard_models
+
+    ids = [resolve_target(table, t) for t in targets] or sorted(t.id for t in table.targets)
+    rows: list[dict[str, Any]] = []
+    points: dict[str, list[dict[str, Any]]] = {}
+    floors: dict[str, float | None] = {}
+    for target_id in ids:
+        measurements = Measurements.from_table(table, target_id)
+        models = standard_models()
+        for model in models.values():
+            model.fit_measurements(measurements)
+        held_out = model_points(table, target_id, "held_out")
+        found = evaluate(models, table, target_id, held_out)
+        rows += [_percent(row.to_dict()) for row in found.rows]
+        best = models[HEADLINE_MODEL].estimate_many([p.workload for p in held_out])
+        isolated = found.predicted_ms[target_id][ISOLATED_MODEL]
+        points[target_id] = [
+            {
+                "label": p.label,
+                "key": p.key,
+                "measured_ms": p.latency_ms,
+                "predicted_ms": e.latency_ms if e.complete else None,
+                "low_ms": _finite(e.low_ms),
+                "high_ms": _finite(e.high_ms),
+                "isolated_ms": _finite(float(i)),
+            }
+            for p, e, i in zip(held_out, best, isolated, strict=True)
+        ]
+        floors[target_id] = _finite(100 * noise_floor(held_out).mape)
+    return {"rows": rows, "points": points, "noise_floor_mape": floors}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _percent(row: dict[str, Any]) -> dict[str, Any]:
+    scaled = {
+        k: None if row[k] is None else 100 * row[k] for k in ("mape", "rmspe", "within_5", "within_10")
+    }
+    answer = {"target": row["target_id"], **{k: v for k, v in row.items() if k != "target_id"}, **scaled}
+    return {**answer, "headline": row["model"] == HEADLINE_MODEL}
+
+
+def predict_file(table: CostTable, path: Path, target: str) -> dict[str, Any]:
+    """What an ONNX file costs on a target, layer by layer; unknown operators make the total a lower bound."""
+    from profiler.workloads.importer import read_onnx
+
+    target_id = resolve_target(table, target)
+    read = read_onnx(path)
+    model = fit_model(table, target_id)
+    found = model.estimate(read.workload)
+    layers = [
+        {"label": p.label, "kind": p.kind, "latency_ms": _finite(p.latency_ms), "source": p.source} for p in found.by_op
+    ]
+    complete = found.complete and not read.unsupported
+    interval = f"{found.low_ms:.3f} to {found.high_ms:.3f} ms at {found.level:.0%}"
+    sentence = (
+        f"total {found.latency_ms:.3f} ms ({interval})"
+        if complete
+        else f"at least {found.latency_ms:.3f} ms: a lower bound, since parts are not covered"
+    )
+    return {
+        "target": target_id,
+        "model": str(path),
+        "latency_ms": found.latency_ms,
+        "low_ms": _finite(found.low_ms),
+        "high_ms": _finite(found.high_ms) if complete else None,
+        "level": found.level,
+        "complete": complete,
+        "macs": read.workload.macs,
+        "params": read.workload.params,
+        "layers": layers,
+        "not_covered": [*found.missing, *(f"{u.name or u.op_type}: {u.reason}" for u in read.unsupported)],
+        "unsupported": [{"name": u.name, "op_type": u.op_type, "reason": u.reason} for u in read.unsupported],
+        "sentence": sentence,
+    }

@@ -1,0 +1,153 @@
+"""Searching: a budgeted search whose costs come from a fitted table, and what its winner is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecost.stages.costs import fit_model, load_table, resolve_target, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from predictors.base import CostModel
+    from profiler.measure.progress import Progress
+    from profiler.tables.table import CostTable
+    from search.evrsnas.evolution import CostFunction
+    from search.spaces.base import Architecture, SearchSpace
+
+__all__ = ["SPACE", "SearchOptions", "cost_function", "quantile_budget", "search_evrsnas", "train_finalists"]
+
+SPACE = "nasbench201"
+QUANTILE_SAMPLE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """One search.
+
+    Attributes:
+        target: target or device id with rows in the table.
+        budget_ms: the constraint.
+        data: CIFAR-10 images, or None for the bundled digits.
+        preset: how candidates are scored.
+        population, generations: of the evolution.
+        seed: of everything random.
+    """
+
+    target: str
+    budget_ms: float
+    data: Path | None = None
+    preset: str = "quick"
+    population: int = 20
+    generations: int = 100
+    seed: int = 0
+
+    @property
+    def images(self) -> str:
+        """How the study names its images."""
+        return "digits" if self.data is None else str(self.data)
+
+
+def cost_function(space: SearchSpace, model: CostModel) -> CostFunction:
+    """Latency in ms of architectures by a fitted cost model; NaN where a part has no cost. Each is priced once."""
+    import numpy as np
+
+    known: dict[Architecture, float] = {}
+
+    def cost(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        fresh = list(dict.fromkeys(a for a in architectures if a not in known))
+        if fresh:
+            prices = model.predict([space.workload(a) for a in fresh]).tolist()
+            known.update(zip(fresh, prices, strict=True))
+        return np.array([known[a] for a in architectures])
+
+    return cost
+
+
+def quantile_budget(table: CostTable, target: str, quantile: float, seed: int) -> float:
+    """A budget in ms, to three digits, that a share `quantile` of random connected architectures is predicted to meet."""
+    import numpy as np
+
+    from search.spaces import find_space
+
+    space = find_space(SPACE)
+    rng = np.random.default_rng([seed, 7])
+    drawn = [a for a in (space.sample(rng) for _ in range(QUANTILE_SAMPLE)) if space.connected(a)]
+    costs = cost_function(space, fit_model(table, resolve_target(table, target)))(drawn)
+    return float(f"{np.nanquantile(costs, quantile):.3g}")
+
+
+def search_evrsnas(
+    options: SearchOptions, results: Path, out: Path | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """HW-EvRSNAS with the costs of a results folder's table; writes the study and returns it with its file's name.
+
+    Raises:
+        ConfigError: for options that cannot be met, or costs that are all missing.
+        UnknownWorkload: when the table lacks the target.
+    """
+    from search.evrsnas.evolution import EvolutionConfig
+    from search.spaces import find_space
+    from search.study import SearchConfig, run_search
+
+    table = load_table(results)
+    target = resolve_target(table, options.target)
+    space = find_space(SPACE)
+    model = fit_model(table, target)
+    evolution = EvolutionConfig(options.budget_ms, options.population, options.generations)
+    config = SearchConfig(target, evolution, SPACE, options.preset, options.images, None, options.seed)
+    name = f"evrsnas-{target.replace('/', '-')}-{options.budget_ms:g}ms.json"
+    path = out or results / "search" / name
+    study = run_search(
+        config,
+        cost_function(space, model),
+        path,
+        cost_identity=model.measurements_sha256_,
+        cache_dir=results / "search" / "cache",
+        progress=progress,
+        space=space,
+    )
+    return {**study.to_dict(), "file": str(path)}
+
+
+def train_finalists(
+    study: dict[str, Any], options: SearchOptions, results: Path, steps: int, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train the winner, a random feasible architecture and the reference alike; writes RESULTS/training.json."""
+    from search.data import load_images
+    from search.finalists import train_finalists as train
+    from search.spaces import find_space
+    from search.spaces.base import Architecture
+
+    space = find_space(study["space"])
+    model = fit_model(load_table(results), study["target"])
+    images = load_images(options.images)
+    macro = {"cells_per_stage": 2, "channels": 8}
+    winner = Architecture(study["space"], tuple(study["best"]["choices"]))
+    if progress:
+        progress.message("training the winner, a random feasible architecture and the reference")
+    found = train(
+        space,
+        winner,
+        cost_function(space, model),
+        study["budget_ms"],
+        images,
+        steps,
+        options.seed,
+        macro=macro,
+        advance=progress.message if progress else lambda label: None,
+    )
+    rows = [f.to_dict() for f in found]
+    shown = ", ".join(f"{r['role']} {r['accuracy_pct']:.1f} %" for r in rows)
+    sentence = (
+        f"test accuracy after {steps} batches of 64 each: {shown} ({images.note}; networks of the space reduced to "
+        f"{macro['channels']} channels and {macro['cells_per_stage']} cells a stage: this says who learns faster, not "
+        "what they reach)"
+    )
+    answer = {"sentence": sentence, "rows": rows, "steps": steps, "macro": macro, "data": images.note}
+    write_json(results / "training.json", answer)
+    return answer

@@ -1,0 +1,64 @@
+"""From the names a user types to devices and targets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from edgecost.stages.places import fleet_root
+from profiler.errors import ConfigError
+from profiler.fleet.targets import Device, Target
+
+__all__ = ["all_devices", "find_target", "select_targets"]
+
+
+def all_devices(devices_file: Path | None) -> tuple[Device, ...]:
+    """The devices of a file; by default those of ./devices.yaml, and of the embedded fleet where it is up.
+
+    Raises:
+        ConfigError: when a file is malformed, or none exists.
+    """
+    from profiler.fleet.devices import load_devices
+
+    if devices_file is not None:
+        return load_devices(devices_file)
+    fleet = fleet_root() / "devices.yaml"
+    files = [f for f in (Path("devices.yaml"), fleet) if f.exists()]
+    if not files:
+        raise ConfigError(
+            "there is no devices.yaml here; write one, name one with --devices, or start six loopback boards "
+            "with `edgecost fleet up`"
+        )
+    return tuple(device for f in files for device in load_devices(f))
+
+
+def select_targets(devices: Iterable[Device], names: Sequence[str]) -> list[tuple[Device, Target]]:
+    """The targets that the names mean: a target id, or a device id for all its targets.
+
+    Raises:
+        ConfigError: for a name that is neither, with the nearest one that is.
+    """
+    known = [(device, target) for device in devices for target in device.targets]
+    chosen: list[tuple[Device, Target]] = []
+    for name in names:
+        found = [(d, t) for d, t in known if name in (t.id, d.id)]
+        if not found:
+            words = sorted({t.id for _, t in known} | {d.id for d, _ in known})
+            near = difflib.get_close_matches(name, words, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted({d.id for d, _ in known}))}"
+            raise ConfigError(f"no device or target is called {name!r}; {hint}")
+        chosen.extend(pair for pair in found if pair not in chosen)
+    return chosen
+
+
+def find_target(devices: Iterable[Device], name: str) -> tuple[Device, Target]:
+    """The one target that a name means.
+
+    Raises:
+        ConfigError: where it means none, or several.
+    """
+    found = select_targets(devices, [name])
+    if len(found) > 1:
+        raise ConfigError(f"{name!r} has several targets; say which: {', '.join(t.id for _, t in found)}")
+    return found[0]

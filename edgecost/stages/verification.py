@@ -1,0 +1,99 @@
+"""Verification: the winner of a search, measured on its board; the only way back from a search to a journal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecost.stages.costs import load_table, write_json
+from edgecost.stages.places import artefact_cache
+from edgecost.stages.profiling import measure_config, model_job
+from edgecost.stages.targets import find_target
+from profiler.errors import ConfigError, MeasurementError
+from profiler.fleet.targets import Device
+
+if TYPE_CHECKING:
+    from profiler.measure.progress import Progress
+
+__all__ = ["read_study", "verify_study"]
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """What `edgecost search` wrote.
+
+    Raises:
+        ConfigError: when the file is missing or is no such file.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the study {path}: {error.strerror}; `edgecost search` writes one") from None
+    except ValueError:
+        raise ConfigError(f"{path} is not JSON; name the file that `edgecost search` wrote") from None
+    missing = {"space", "target", "budget_ms", "best"} - set(data if isinstance(data, dict) else ())
+    if missing:
+        raise ConfigError(f"{path} is not a study of `edgecost search`: it lacks {', '.join(sorted(missing))}")
+    return dict(data)
+
+
+def verify_study(
+    path: Path, devices: Sequence[Device], effort: str, results: Path, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure a study's winner end to end and hold it against budget and prediction; writes RESULTS/verify.json.
+
+    Raises:
+        ConfigError: for a file that is no study, or a target that is not among the devices.
+        DeviceError: when the board cannot be used.
+        MeasurementError: when the measurement failed on the board.
+    """
+    from profiler.fleet.session import connect
+    from profiler.measure.campaign import Campaign
+    from profiler.workloads.artefacts import ArtefactCache
+    from search.spaces import find_space
+    from search.spaces.base import Architecture
+
+    study = read_study(path)
+    device, target = find_target(devices, study["target"])
+    space = find_space(study["space"])
+    arch = Architecture(study["space"], tuple(study["best"]["choices"]))
+    workload = space.workload(arch)
+    config = replace(measure_config(effort), rounds=5)
+    campaign = Campaign(connect, ArtefactCache(artefact_cache()), results, config, progress)
+    campaign.run(device, target, [model_job(workload, "verify")], f"verify-{target.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}")
+    found = [r for r in load_table(results).rows(target_id=target.id, kind="model") if r.key == workload.key and r.split == "verify"]
+    if not found or found[0].status != "ok" or not math.isfinite(found[0].latency_ns):
+        why = found[0].status if found else "nothing was measured"
+        raise MeasurementError(f"the winner could not be measured on {target.id}: {why}; see the journal below {results}")
+    return _judge(study, found[0].latency_ns / 1e6, found[0].low_ns / 1e6, found[0].high_ns / 1e6, found[0].issues, path, results)
+
+
+def _judge(
+    study: dict[str, Any], measured: float, low: float, high: float, issues: Sequence[str], path: Path, results: Path
+) -> dict[str, Any]:
+    budget, predicted = study["budget_ms"], study["best"]["cost_ms"]
+    within = measured <= budget
+    surely = "" if (high <= budget) == within and (low <= budget) == within else " (the interval spans the budget)"
+    sentence = (
+        f"measured {measured:.3f} ms ({low:.3f} to {high:.3f}) against a budget of {budget:.3f} ms: "
+        f"{'within' if within else 'NOT within'} budget{surely}; predicted {predicted:.3f} ms, "
+        f"off by {100 * (predicted / measured - 1):+.1f} %"
+    )
+    answer = {
+        "study": str(path),
+        "target": study["target"],
+        "architecture": study["best"].get("label", ""),
+        "budget_ms": budget,
+        "predicted_ms": predicted,
+        "measured_ms": measured,
+        "low_ms": low,
+        "high_ms": high,
+        "within_budget": within,
+        "issues": list(issues),
+        "sentence": sentence,
+    }
+    write_json(results / "verify.json", answer)
+    return answer

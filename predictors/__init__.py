@@ -1,0 +1,1 @@
+"""What a workload would cost on a target, and how sure that is."""

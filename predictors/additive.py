@@ -1,0 +1,209 @@
+"""The main model: kernels from the table, regressors for kernels without a row, and an overhead fitted per target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.base import CostModel, PartCost, Prediction
+from predictors.intervals import Residuals, leave_one_out, normal_quantile, quadrature
+from predictors.kernel import KernelRegressor
+from predictors.lookup import KernelCosts, KernelSum, add_up
+from predictors.measured import MIN_FIT_MODELS, Measurements
+from predictors.population import Population, price
+from predictors.regressors import nonnegative_fit
+from profiler.errors import ConfigError, UnknownWorkload
+from profiler.workloads.fusion import Kernel, cut
+from profiler.workloads.graph import Workload
+
+__all__ = ["OVERHEADS", "AdditiveModel", "Overhead"]
+
+FloatArray = NDArray[np.float64]
+
+OVERHEADS: dict[str, tuple[bool, bool, bool]] = {
+    "constant": (True, False, False),
+    "scaled": (True, False, True),
+    "dispatch": (True, True, False),
+}
+"""Forms of the overhead: whether each of (constant, ms per kernel, scale of the kernel sum) is fitted."""
+
+_LEAST_FOR_AUTO = 8
+"""With fewer whole models "auto" stays with the constant: leave-one-out over a handful chooses by noise."""
+
+_GAIN = 0.1
+"""By how much of its error a form must beat a simpler one."""
+
+_RESOLUTION = 1e-6
+"""Relative errors below this are rounding, and no reason to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """latency = constant_ms + dispatch_ms x number of kernels + scale x sum of kernels."""
+
+    form: str
+    constant_ms: float
+    dispatch_ms: float
+    scale: float
+    residuals: Residuals
+
+    def total(self, sum_ms: FloatArray, n_kernels: FloatArray) -> FloatArray:
+        """Latencies in ms from kernel sums (n,) and numbers of kernels (n,)."""
+        return self.constant_ms + self.dispatch_ms * n_kernels + self.scale * sum_ms
+
+    def parts(self, sum_ms: float, n_kernels: int) -> tuple[PartCost, ...]:
+        """What it adds to one workload, term by term."""
+        found = [PartCost("fixed overhead of a run", "overhead", self.constant_ms, "overhead")]
+        if self.dispatch_ms:
+            dispatch_ms = self.dispatch_ms * n_kernels
+            found.append(PartCost(f"dispatch of {n_kernels} kernels", "overhead", dispatch_ms, "overhead"))
+        if self.scale != 1.0:
+            correction_ms = (self.scale - 1.0) * sum_ms
+            found.append(
+                PartCost(f"kernels inside a model cost x{self.scale:.3f}", "overhead", correction_ms, "overhead")
+            )
+        return tuple(found)
+
+
+def fit_overhead(form: str, sum_ms: FloatArray, n_kernels: FloatArray, latency_ms: FloatArray) -> Overhead:
+    """Fit one form by least squares of relative errors, no coefficient below zero."""
+    terms = np.array(OVERHEADS[form])
+    design = np.column_stack([np.ones_like(sum_ms), n_kernels, sum_ms])
+
+    def solve(rows: FloatArray, values: FloatArray) -> FloatArray:
+        coefficients = np.array([0.0, 0.0, 1.0])
+        known = rows[:, ~terms] @ coefficients[~terms]
+        coefficients[terms] = nonnegative_fit(rows[:, terms], values - known, 1.0 / values)
+        return coefficients
+
+    def fit_predict(rows: FloatArray, values: FloatArray, held: FloatArray) -> FloatArray:
+        return np.asarray(held @ solve(rows, values), dtype=np.float64)
+
+    constant, dispatch, scale = map(float, solve(design, latency_ms))
+    residuals = Residuals(leave_one_out(fit_predict, design, latency_ms), int(terms.sum()))
+    return Overhead(form, constant, dispatch, scale, residuals)
+
+
+class AdditiveModel(CostModel):
+    """Sum of kernels plus an overhead per target.
+
+    A kernel costs what its row in the table says; one without a row what the regressor of its kind says, with an
+    interval that is wider accordingly; one that no regressor covers is missing, and the prediction a lower bound.
+    The overhead is fitted on whole models of split "fit" of which every kernel has a cost.
+
+    Args:
+        overhead: a form out of `OVERHEADS`, or "auto": the constant, unless another form has a leave-one-out
+            error at least a tenth smaller.
+        regressors: whether kernels without a row are estimated; False leaves them missing.
+        least_rows: rows that a kind or family needs for a regressor of its own.
+        level: nominal coverage of the intervals.
+
+    Attributes:
+        overhead_: what was fitted.
+        skipped_: labels of whole models left out of the fit because a kernel of theirs has no cost.
+    """
+
+    name = "additive"
+
+    def __init__(
+        self, overhead: str = "auto", regressors: bool = True, least_rows: int = 5, level: float = 0.9
+    ) -> None:
+        self.overhead = overhead
+        self.regressors = regressors
+        self.least_rows = least_rows
+        self.level = level
+
+    def _fit(self, measurements: Measurements) -> None:
+        if self.overhead not in ("auto", *OVERHEADS):
+            raise ConfigError(f"no overhead {self.overhead!r}; there are auto, {', '.join(OVERHEADS)}")
+        measurements.need_models(self.name)
+        self.costs_ = KernelCosts.of(measurements.kernels)
+        if self.regressors:
+            self.costs_.regressor = KernelRegressor(least_rows=self.least_rows).fit(measurements.kernels)
+        sums = self._sums([m.workload for m in measurements.models])
+        pairs = list(zip(measurements.models, sums, strict=True))
+        self.skipped_ = tuple(m.label for m, s in pairs if s.missing)
+        whole = [(m.latency_ms, s) for m, s in pairs if not s.missing]
+        if len(whole) < MIN_FIT_MODELS:
+            labels = sorted({label for s in sums for label in s.missing})
+            raise UnknownWorkload(
+                f"only {len(whole)} of {len(sums)} whole models measured on {measurements.target_id} have a cost for "
+                f"every kernel, and the overhead needs {MIN_FIT_MODELS}; measure the kernels {'; '.join(labels[:3])}"
+                f"{' and others' if len(labels) > 3 else ''} with `edgecost profile`"
+            )
+        latency_ms = np.array([ms for ms, _ in whole])
+        sum_ms = np.array([s.latency_ms for _, s in whole])
+        n_kernels = np.array([float(s.n_kernels) for _, s in whole])
+        self.overhead_ = self._choose(sum_ms, n_kernels, latency_ms)
+
+    def _choose(self, sum_ms: FloatArray, n_kernels: FloatArray, latency_ms: FloatArray) -> Overhead:
+        form = "constant" if self.overhead == "auto" else self.overhead
+        best = fit_overhead(form, sum_ms, n_kernels, latency_ms)
+        if self.overhead == "auto" and len(latency_ms) >= _LEAST_FOR_AUTO:
+            for other in (form for form in OVERHEADS if form != "constant"):
+                fitted = fit_overhead(other, sum_ms, n_kernels, latency_ms)
+                if fitted.residuals.rms < (1.0 - _GAIN) * best.residuals.rms - _RESOLUTION:
+                    best = fitted
+        return best
+
+    def _sums(self, workloads: Sequence[Workload]) -> list[KernelSum]:
+        cuts = [cut(w, self.runtime_, self.precision_) for w in workloads]
+        distinct: dict[str, Kernel] = {k.key: k for kernels in cuts for k in kernels}
+        found = self.costs_.resolve(distinct.values())
+        return [add_up(kernels, found, self.level) for kernels in cuts]
+
+    def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
+        return [self._prediction(total) for total in self._sums(workloads)]
+
+    def _prediction(self, total: KernelSum) -> Prediction:
+        known = total.n_kernels - len(total.missing)
+        latency_ms = float(self.overhead_.total(np.array(total.latency_ms), np.array(float(known))))
+        residual, how = self.overhead_.residuals.half_width(self.level)
+        kernel_ms = normal_quantile(self.level) * self.overhead_.scale * total.sd_ms
+        half = quadrature([residual * latency_ms, kernel_ms]) if math.isfinite(residual) else math.inf
+        return Prediction(
+            latency_ms,
+            max(latency_ms - half, 0.0),
+            math.inf if total.missing else latency_ms + half,
+            total.parts + self.overhead_.parts(total.latency_ms, known),
+            total.missing,
+            interval=f"errors of whole models ({how}) and of the kernels, added in quadrature",
+        )
+
+    def price(self, population: Population) -> FloatArray:
+        """Latencies in ms of a whole population from its kernel counts, shape (n,), NaN where a cost is missing."""
+        self._check_fitted()
+        return self.overhead_.total(price(population, self.costs_.costs_ms(population.kernels)), population.n_kernels)
+
+    def state(self) -> dict[str, Any]:
+        """See `CostModel`."""
+        fitted = self.overhead_
+        return {
+            "costs": self.costs_.to_dict(),
+            "overhead": {
+                "form": fitted.form,
+                "constant_ms": fitted.constant_ms,
+                "dispatch_ms": fitted.dispatch_ms,
+                "scale": fitted.scale,
+                "residuals": list(fitted.residuals.relative),
+            },
+            "skipped": list(self.skipped_),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `CostModel`."""
+        self.costs_ = KernelCosts.from_dict(state["costs"])
+        fitted = state["overhead"]
+        self.overhead_ = Overhead(
+            str(fitted["form"]),
+            float(fitted["constant_ms"]),
+            float(fitted["dispatch_ms"]),
+            float(fitted["scale"]),
+            Residuals(tuple(float(r) for r in fitted["residuals"]), sum(OVERHEADS[str(fitted["form"])])),
+        )
+        self.skipped_ = tuple(str(label) for label in state["skipped"])

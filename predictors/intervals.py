@@ -1,0 +1,86 @@
+"""Intervals from leave-one-out residuals, and how they combine with those of kernels.
+
+Residuals are relative to the measured value, since the error of a model grows with what it predicts. With few of
+them the interval is a t-quantile of their root mean square; with enough it is their own quantile (conformal, the
+jackknife of Barber et al. 2021, "Predictive inference with the jackknife+"), which assumes no distribution. Both
+hold for workloads that are like the ones fitted on, and neither can promise anything about others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CONFORMAL_LEAST", "Residuals", "leave_one_out", "normal_quantile", "t_quantile"]
+
+CONFORMAL_LEAST = 20
+"""From so many residuals on their own quantile is used, provided that it exists at the level asked for."""
+
+FloatArray = NDArray[np.float64]
+
+
+def normal_quantile(level: float) -> float:
+    """Half-width, in standard deviations, of the two-sided normal interval at `level`."""
+    return NormalDist().inv_cdf((1.0 + level) / 2.0)
+
+
+def t_quantile(level: float, dof: int) -> float:
+    """The same for Student's t; infinite without a degree of freedom."""
+    if dof < 1:
+        return math.inf
+    from scipy.special import stdtrit
+
+    return float(stdtrit(dof, (1.0 + level) / 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Relative leave-one-out residuals of a fit with `n_params` free parameters."""
+
+    relative: tuple[float, ...]
+    n_params: int
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of the relative residuals; NaN without any."""
+        return math.sqrt(sum(r * r for r in self.relative) / len(self.relative)) if self.relative else math.nan
+
+    def half_width(self, level: float) -> tuple[float, str]:
+        """Relative half-width of the interval at `level`, and in words how it was found; infinite without residuals."""
+        n = len(self.relative)
+        rank = math.ceil((n + 1) * level)
+        if n >= CONFORMAL_LEAST and rank <= n:
+            return sorted(abs(r) for r in self.relative)[rank - 1], f"conformal over {n} fit models"
+        if not n:
+            return math.inf, "no fit models"
+        # no factor sqrt(1 + 1/n): a left-out residual already carries the error of the fit without it
+        quantile = t_quantile(level, n - self.n_params)
+        return quantile * self.rms if math.isfinite(quantile) else math.inf, f"t-quantile over {n} fit models"
+
+
+def leave_one_out(
+    fit_predict: Callable[[FloatArray, FloatArray, FloatArray], FloatArray], design: FloatArray, target: FloatArray
+) -> tuple[float, ...]:
+    """Relative residuals (predicted - measured) / measured, each row predicted by a fit to all others.
+
+    Args:
+        fit_predict: (design of the others (n-1, p), their target (n-1,), the row left out (1, p)) -> (1,).
+        design: (n, p).
+        target: (n,), positive.
+    """
+    residuals = []
+    for index in range(len(target)):
+        others = np.arange(len(target)) != index
+        predicted = fit_predict(design[others], target[others], design[index : index + 1])
+        residuals.append(float((predicted[0] - target[index]) / target[index]))
+    return tuple(residuals)
+
+
+def quadrature(parts: Sequence[float]) -> float:
+    """The half-width of a sum of independent parts."""
+    return math.sqrt(sum(p * p for p in parts))

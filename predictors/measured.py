@@ -1,0 +1,166 @@
+"""What models are fitted on: one target's rows of a cost table, in ms, joined with their workloads.
+
+Everything that models know about the table's form is here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from predictors.intervals import normal_quantile, t_quantile
+from profiler.errors import UnknownWorkload
+from profiler.fleet.targets import Precision, Runtime, Target
+from profiler.workloads.fusion import Kernel, cut
+from profiler.workloads.graph import Workload
+
+if TYPE_CHECKING:
+    from profiler.tables.table import CostTable, Row
+
+__all__ = ["MIN_FIT_MODELS", "KernelPoint", "Measurements", "ModelPoint", "content_sha256", "model_points"]
+
+NS_PER_MS = 1e6
+MIN_FIT_MODELS = 3
+"""Below this many whole models of split "fit" nothing is fitted on them: a line through two points has no residual."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPoint:
+    """One measured kernel: its marginal cost, the cost of running it alone, and the uncertainty of the former."""
+
+    key: str
+    label: str
+    kernel: Kernel
+    latency_ms: float
+    sd_ms: float
+    isolated_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPoint:
+    """One whole model measured end to end; `sd_ms` is the uncertainty of its median over rounds."""
+
+    key: str
+    label: str
+    workload: Workload
+    latency_ms: float
+    sd_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """All that a model of one target may learn from: kernel rows and whole models of split "fit".
+
+    Attributes:
+        target_id, runtime, precision: of the target.
+        kernels, models: rows with a usable figure, sorted by key.
+        sha256: hash of these figures.
+    """
+
+    target_id: str
+    runtime: Runtime
+    precision: Precision
+    kernels: tuple[KernelPoint, ...]
+    models: tuple[ModelPoint, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the figures: equal for equal rows, wherever they are stored."""
+        kernels = [[k.key, k.latency_ms, k.sd_ms, k.isolated_ms] for k in self.kernels]
+        models = [[m.key, m.latency_ms, m.sd_ms] for m in self.models]
+        return content_sha256([self.target_id, kernels, models])
+
+    @classmethod
+    def from_table(cls, table: CostTable, target_id: str) -> Measurements:
+        """Read one target's rows.
+
+        Raises:
+            UnknownWorkload: where the table has no such target.
+        """
+        known = {target.id: target for target in table.targets}
+        target = known.get(target_id)
+        if target is None:
+            raise UnknownWorkload(
+                f"the table has no rows for target {target_id!r}; it knows {', '.join(sorted(known)) or 'no target'}"
+            )
+        rows = table.rows(target_id=target_id, kind="kernel")
+        kernels = tuple(_kernel_point(row, _kernel(_workload(table, row), target)) for row in rows)
+        models = model_points(table, target_id, "fit")
+        return cls(target_id, target.runtime, target.precision, _sorted(kernels), models)
+
+    def need_models(self, model: str, least: int = MIN_FIT_MODELS) -> None:
+        """Raise UnknownWorkload unless there are at least `least` whole models to fit on."""
+        if len(self.models) < least:
+            raise UnknownWorkload(
+                f"the {model} model needs {least} whole models of split 'fit' measured on {self.target_id} and the "
+                f"table has {len(self.models)}; measure more with `edgecost profile`"
+            )
+
+
+def model_points(table: CostTable, target_id: str, split: str) -> tuple[ModelPoint, ...]:
+    """The whole models of one split that have a usable figure, sorted by key."""
+    rows = (row for row in table.rows(target_id=target_id, kind="model") if row.split == split)
+    return _sorted(
+        tuple(
+            ModelPoint(row.key, row.label, _workload(table, row), row.latency_ns / NS_PER_MS, _sd_ms(row))
+            for row in rows
+            if row.latency_ns > 0
+        )
+    )
+
+
+def content_sha256(value: Any) -> str:
+    """SHA-256 of a JSON-able value in one canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _kernel(workload: Workload, target: Target) -> Kernel:
+    """The kernel that a row's workload is, with the kind that cutting gives it."""
+    kernels = cut(workload, target.runtime, target.precision)
+    if len(kernels) == 1 and kernels[0].key == workload.key:
+        return kernels[0]
+    # rows of an older version of the cutting rules: nothing asks for their keys any more, but they can teach
+    return Kernel(workload, workload.compute_ops, "other")
+
+
+def _kernel_point(row: Row, kernel: Kernel) -> KernelPoint:
+    # A slope below zero says that the kernel costs less than could be resolved. Its figure is then zero with an
+    # uncertainty at least as large as the slope: measured and tiny, which is not the same as missing.
+    latency_ms = row.latency_ns / NS_PER_MS
+    isolated_ms = None
+    if row.isolated_ns is not None and math.isfinite(row.isolated_ns):
+        isolated_ms = row.isolated_ns / NS_PER_MS
+    sd_ms = max(_sd_ms(row), -latency_ms)
+    return KernelPoint(row.key, row.label, kernel, max(latency_ms, 0.0), sd_ms, isolated_ms)
+
+
+def _sd_ms(row: Row) -> float:
+    """The standard error of a row's figure in ms; 0 where nothing is known.
+
+    A table's interval is at least t x (deviation between R rounds) / sqrt(R), and with three rounds t is 4.3. Taking
+    that factor back gives the error that a sum over many kernels accumulates.
+    """
+    factor = t_quantile(0.95, row.n_rounds - 1) if row.n_rounds > 1 else normal_quantile(0.95)
+    interval = (row.high_ns - row.low_ns) / 2.0 / factor / NS_PER_MS
+    between = abs(row.latency_ns) * row.spread / math.sqrt(max(row.n_rounds, 1)) / NS_PER_MS
+    return max((value for value in (interval, between) if math.isfinite(value)), default=0.0)
+
+
+def _workload(table: CostTable, row: Row) -> Workload:
+    workload = table.workloads.get(row.key)
+    if workload is None:
+        raise UnknownWorkload(
+            f"the table has a row for {row.label!r} and not its workload; rebuild the table from its runs", (row.key,)
+        )
+    return workload
+
+
+Point = TypeVar("Point", KernelPoint, ModelPoint)
+
+
+def _sorted(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    return tuple(sorted(points, key=lambda point: point.key))

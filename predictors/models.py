@@ -1,0 +1,50 @@
+"""Which models there are, by name: ours and those that installed packages offer."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from predictors.additive import AdditiveModel
+from predictors.base import CostModel
+from predictors.baselines import MacsModel, ParamsModel, RooflineModel
+from predictors.lookup import TableModel
+from profiler.errors import ConfigError
+
+__all__ = ["ENTRY_POINTS", "MODELS", "find_model", "standard_models"]
+
+ENTRY_POINTS = "edgecost.predictors"
+"""The entry-point group in which another package names its own `CostModel` classes."""
+
+MODELS: dict[str, type[CostModel]] = {
+    model.name: model for model in (AdditiveModel, TableModel, RooflineModel, MacsModel, ParamsModel)
+}
+"""Our models by name."""
+
+
+def find_model(name: str) -> type[CostModel]:
+    """A model class by name, ours first.
+
+    Raises:
+        ConfigError: for a name that nobody offers, or an entry point that is not a `CostModel`.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in offered:
+        raise ConfigError(f"there is no cost model {name!r}; there are {', '.join(sorted({*MODELS, *offered}))}")
+    found = offered[name].load()
+    if not (isinstance(found, type) and issubclass(found, CostModel)):
+        raise ConfigError(f"the entry point {name!r} of {ENTRY_POINTS} is {found!r} and not a CostModel")
+    return found
+
+
+def standard_models() -> dict[str, CostModel]:
+    """Fresh models that are compared with each other in every validation, the best last, the baselines first."""
+    return {
+        "params": ParamsModel(),
+        "macs": MacsModel(),
+        "roofline": RooflineModel(),
+        "isolated table": TableModel(isolated=True),
+        "table": TableModel(),
+        "additive": AdditiveModel(),
+    }

@@ -1,0 +1,221 @@
+"""Pricing whole search spaces: which kernels every architecture runs, counted once; then costs are one product.
+
+    population = count_matrix(workloads, "onnxruntime", "fp32", cache=folder, space_id="nasbench201-c16-n5-32")
+    latency_ms = price(population, costs_ms)      # 15,625 architectures in milliseconds
+
+Counting takes minutes for a large space, since every workload is built and cut into kernels; it needs no
+measurement and depends on the runtime's fusion rules only, so it is kept on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.files import write_file
+from profiler.errors import ConfigError
+from profiler.fleet.targets import Precision, Runtime
+from profiler.workloads.fusion import FUSION_VERSION, Kernel, cut
+from profiler.workloads.graph import KEY_VERSION, Workload
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Population", "count_matrix", "price"]
+
+FORMAT_VERSION = 1
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Population:
+    """The kernels of many workloads.
+
+    Attributes:
+        counts: (n workloads, n kernels) how often each runs each; only positive entries are stored.
+        kernels: the distinct kernels, by column.
+    """
+
+    counts: csr_matrix[np.float64]
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Kernel keys by column."""
+        return tuple(kernel.key for kernel in self.kernels)
+
+    @property
+    def n_kernels(self) -> NDArray[np.float64]:
+        """Number of kernels that each workload runs, shape (n,)."""
+        return np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
+
+
+def price(population: Population, costs_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of kernel costs in ms, shape (n,).
+
+    Args:
+        population: of n workloads and k kernels.
+        costs_ms: (k,); NaN where a cost is missing, which makes every workload that runs this kernel NaN and no other.
+
+    Raises:
+        ConfigError: where the number of costs is not that of the kernels.
+    """
+    if costs_ms.shape != (len(population.kernels),):
+        raise ConfigError(f"{costs_ms.shape} costs for {len(population.kernels)} kernels; give one cost a kernel")
+    # a sparse product multiplies stored entries only, so NaN meets no workload that lacks the kernel
+    return np.asarray(population.counts @ costs_ms, dtype=np.float64)
+
+
+def count_matrix(
+    workloads: Iterable[Workload] | Callable[[], Iterable[Workload]],
+    runtime: Runtime,
+    precision: Precision,
+    *,
+    cache: Path | None = None,
+    space_id: str = "",
+    workers: int = 1,
+) -> Population:
+    """Cut every workload into the kernels that a runtime executes, and count them.
+
+    Args:
+        workloads: the workloads in order, or a function that makes them; it is called only where nothing is cached.
+        runtime, precision: whose fusion rules to go by.
+        cache: folder in which counts are kept, under a name made of everything they depend on.
+        space_id: names what `workloads` holds, macro parameters included; needed with `cache`.
+        workers: processes that cut; worth it from some thousand workloads on.
+
+    Raises:
+        ConfigError: for a cache without a space id.
+        StorageError: where the cache cannot be written.
+    """
+    path = None
+    if cache is not None:
+        if not space_id:
+            raise ConfigError("a cache of kernel counts needs a space_id that names the space and its macro parameters")
+        path = cache / f"counts-{_cache_key(space_id, runtime, precision)}.npz"
+        population = _read(path)
+        if population is not None:
+            return population
+    made = workloads() if callable(workloads) else workloads
+    population = _count(made, runtime, precision, workers)
+    if path is not None:
+        _write(path, population)
+    return population
+
+
+def _cache_key(space_id: str, runtime: str, precision: str) -> str:
+    parts = [FORMAT_VERSION, KEY_VERSION, FUSION_VERSION, space_id, runtime, precision]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+# -------------------------------------------------------------------- counting
+
+
+def _count(workloads: Iterable[Workload], runtime: Runtime, precision: Precision, workers: int) -> Population:
+    from scipy.sparse import csr_matrix
+
+    columns: dict[str, int] = {}
+    kernels: list[Kernel] = []
+    indptr, indices, data = [0], [], []
+    for counted in _counted(workloads, runtime, precision, workers):
+        for kernel, n in counted:
+            column = columns.setdefault(kernel.key, len(kernels))
+            if column == len(kernels):
+                kernels.append(kernel)
+            indices.append(column)
+            data.append(float(n))
+        indptr.append(len(indices))
+    shape = (len(indptr) - 1, len(kernels))
+    return Population(csr_matrix((data, indices, indptr), shape=shape, dtype=np.float64), tuple(kernels))
+
+
+Counted = list[tuple[Kernel, int]]
+
+
+def _counted(workloads: Iterable[Workload], runtime: Runtime, precision: Precision, workers: int) -> Iterator[Counted]:
+    if workers == 1:
+        for workload in workloads:
+            yield _cut_one(workload, runtime, precision)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # spawned, not forked: the caller may hold threads (SSH connections, an event loop)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for counted in pool.map(_cut_chunk, _chunks(workloads, runtime, precision)):
+            yield from counted
+
+
+def _chunks(
+    workloads: Iterable[Workload], runtime: Runtime, precision: Precision
+) -> Iterator[tuple[list[Workload], Runtime, Precision]]:
+    iterator = iter(workloads)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk, runtime, precision
+
+
+def _cut_chunk(task: tuple[list[Workload], Runtime, Precision]) -> list[Counted]:
+    workloads, runtime, precision = task
+    return [_cut_one(workload, runtime, precision) for workload in workloads]
+
+
+def _cut_one(workload: Workload, runtime: Runtime, precision: Precision) -> Counted:
+    by_key: dict[str, Kernel] = {}
+    counts: Counter[str] = Counter()
+    for kernel in cut(workload, runtime, precision):
+        by_key.setdefault(kernel.key, kernel)
+        counts[kernel.key] += 1
+    return [(by_key[key], n) for key, n in counts.items()]
+
+
+# -------------------------------------------------------------------- on disk
+
+
+def _kernel_rows(kernels: Sequence[Kernel]) -> list[dict[str, Any]]:
+    return [{"workload": k.workload.to_dict(), "ops": list(k.ops), "kind": k.kind} for k in kernels]
+
+
+def _write(path: Path, population: Population) -> None:
+    buffer = io.BytesIO()
+    kernels = np.frombuffer(json.dumps(_kernel_rows(population.kernels)).encode(), dtype=np.uint8)
+    counts = population.counts
+    np.savez_compressed(
+        buffer,
+        kernels=kernels,
+        data=counts.data.astype(np.int32),
+        indices=counts.indices.astype(np.int32),
+        indptr=counts.indptr.astype(np.int32),
+    )
+    write_file(path, buffer.getvalue())
+
+
+def _read(path: Path) -> Population | None:
+    """The population kept at `path`; None where there is none, or a broken one (it can be counted again)."""
+    import zipfile
+    import zlib
+
+    from scipy.sparse import csr_matrix
+
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            rows = json.loads(stored["kernels"].tobytes())
+            kernels = tuple(
+                Kernel(Workload.from_dict(r["workload"]), tuple(int(i) for i in r["ops"]), str(r["kind"])) for r in rows
+            )
+            shape = (len(stored["indptr"]) - 1, len(kernels))
+            parts = (stored["data"].astype(np.float64), stored["indices"], stored["indptr"])
+            counts = csr_matrix(parts, shape=shape, dtype=np.float64)
+            counts.check_format(full_check=True)
+            return Population(counts, kernels)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, ConfigError, zipfile.BadZipFile, zlib.error):
+        return None

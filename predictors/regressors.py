@@ -1,0 +1,242 @@
+"""The regressors behind kernels and baselines, all in ms and fitted to relative errors.
+
+Latency adds up in milliseconds, so nothing here takes a logarithm of it. Errors count relative to the measured
+value, since that is how predictions are judged; otherwise the largest kernels would decide everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.features import EXTENSIVE, FEATURES
+from profiler.errors import StorageError
+
+__all__ = [
+    "REGRESSORS",
+    "Forest",
+    "NonNegativeRidge",
+    "Regressor",
+    "Roofline",
+    "nonnegative_fit",
+    "roofline_design",
+    "row_sums",
+]
+
+FloatArray = NDArray[np.float64]
+
+_EXTENSIVE_COLUMNS = [FEATURES.index(name) for name in EXTENSIVE]
+_MACS = FEATURES.index("macs")
+_BYTES = [FEATURES.index(name) for name in ("bytes_read", "bytes_written", "weight_bytes")]
+_CORNERS = np.geomspace(1e-2, 1e4, 121)
+"""Arithmetic intensities (MACs per byte) tried as the corner of a roofline."""
+
+
+class Regressor(Protocol):
+    """(features of kernels) -> ms."""
+
+    def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
+        """Learn from (n, len(FEATURES)), (n,) and the weight of each residual (n,)."""
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """(n, len(FEATURES)) -> (n,) ms, never negative."""
+
+    def state(self) -> dict[str, Any]:
+        """What `fit` learned, as JSON-able values."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Set what `state` returned."""
+
+
+def nonnegative_fit(design: FloatArray, target: FloatArray, weights: FloatArray, ridge: float = 0.0) -> FloatArray:
+    """Coefficients >= 0, shape (p,), that minimise weighted squared residuals plus a ridge penalty.
+
+    Columns are scaled to a weighted mean of one, so that the penalty and the conditioning do not depend on units.
+    """
+    from scipy.optimize import nnls
+
+    weighted = design * weights[:, None]
+    scale = np.abs(weighted).mean(axis=0)
+    scale[scale == 0.0] = 1.0
+    rows = [weighted / scale]
+    values = [target * weights]
+    if ridge > 0.0:
+        rows.append(np.sqrt(ridge * len(target)) * np.eye(design.shape[1]))
+        values.append(np.zeros(design.shape[1]))
+    solution, _ = nnls(np.vstack(rows), np.concatenate(values))
+    return np.asarray(solution / scale, dtype=np.float64)
+
+
+def row_sums(design: FloatArray, coefficients: FloatArray) -> FloatArray:
+    """design @ coefficients, each row bit for bit what it would be alone; BLAS rounds by the size of the batch."""
+    return np.asarray((design * coefficients).sum(axis=1), dtype=np.float64)
+
+
+class NonNegativeRidge:
+    """A constant plus a sum of extensive features, no coefficient below zero: more work never costs less.
+
+    That constraint is what lets it extrapolate: it grows with a kernel's size, and no pair of large opposite
+    coefficients can turn a prediction negative.
+    """
+
+    def __init__(self, ridge: float = 1e-4) -> None:
+        self.ridge = ridge
+        self.coefficients: FloatArray = np.zeros(0)
+
+    def _design(self, features: FloatArray) -> FloatArray:
+        return np.column_stack([np.ones(len(features)), features[:, _EXTENSIVE_COLUMNS]])
+
+    def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
+        """See `Regressor`."""
+        self.coefficients = nonnegative_fit(self._design(features), latency_ms, weights, self.ridge)
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """See `Regressor`."""
+        return row_sums(self._design(features), self.coefficients)
+
+    def state(self) -> dict[str, Any]:
+        """Coefficients: constant first, then in the order of `EXTENSIVE`."""
+        return {"coefficients": self.coefficients.tolist()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Regressor`."""
+        coefficients = np.array(state["coefficients"], dtype=np.float64)
+        if coefficients.shape != (1 + len(EXTENSIVE),):
+            raise ValueError(f"{len(coefficients)} coefficients, expected {1 + len(EXTENSIVE)}")
+        self.coefficients = coefficients
+
+
+class Roofline:
+    """Dispatch + max(MACs / peak, bytes / bandwidth) (Williams et al. 2009), summed over the kernels of a row.
+
+    With the corner of the roof fixed at r MACs per byte the model is linear: max(MACs, r x bytes) / peak + dispatch.
+    So the corner is searched on a grid and the rest solved for exactly, which cannot end in a local minimum.
+    """
+
+    def __init__(self) -> None:
+        self.ms_per_mac = 0.0
+        self.ms_per_byte = 0.0
+        self.dispatch_ms = 0.0
+        self._column = 0
+
+    def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
+        """See `Regressor`: every row is one kernel."""
+        self.fit_design(roofline_design([row[None, :] for row in features]), latency_ms, weights)
+
+    def fit_design(self, design: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
+        """Learn from sums over kernels: rows of `roofline_design`."""
+        best = np.inf
+        for column, corner in enumerate(_CORNERS):
+            two = design[:, [column, -1]]
+            slope, dispatch = nonnegative_fit(two, latency_ms, weights)
+            error = float(np.sum(((two @ (slope, dispatch) - latency_ms) * weights) ** 2))
+            if error < best:
+                best, self._column = error, column
+                self.ms_per_mac, self.ms_per_byte = float(slope), float(slope * corner)
+                self.dispatch_ms = float(dispatch)
+
+    def predict_design(self, design: FloatArray) -> FloatArray:
+        """Latencies of rows of `roofline_design`, right after `fit_design`."""
+        return np.asarray(design[:, [self._column, -1]] @ (self.ms_per_mac, self.dispatch_ms), dtype=np.float64)
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """See `Regressor`: every row is one kernel."""
+        moved = features[:, _BYTES].sum(axis=1)
+        roof = np.maximum(features[:, _MACS] * self.ms_per_mac, moved * self.ms_per_byte)
+        return np.asarray(roof + self.dispatch_ms, dtype=np.float64)
+
+    def state(self) -> dict[str, Any]:
+        """Reciprocal peak and bandwidth, and the dispatch of one kernel."""
+        return {"ms_per_mac": self.ms_per_mac, "ms_per_byte": self.ms_per_byte, "dispatch_ms": self.dispatch_ms}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Regressor`."""
+        self.ms_per_mac = float(state["ms_per_mac"])
+        self.ms_per_byte = float(state["ms_per_byte"])
+        self.dispatch_ms = float(state["dispatch_ms"])
+
+
+def roofline_design(groups: list[FloatArray]) -> FloatArray:
+    """For every group of kernels sum(max(MACs, r x bytes)) for each corner r tried, and the number of kernels last."""
+    rows = []
+    for features in groups:
+        moved = features[:, _BYTES].sum(axis=1)
+        roofs = np.maximum(features[:, _MACS, None], moved[:, None] * _CORNERS[None, :]).sum(axis=0)
+        rows.append(np.append(roofs, float(len(features))))
+    return np.array(rows, dtype=np.float64)
+
+
+class Forest:
+    """A tree ensemble of scikit-learn: "forest" (random forest) or "boosting" (gradient boosting).
+
+    It is stored as its training rows and fitted again on loading: trees have no form that outlives a version of
+    scikit-learn. The predictions of the training rows are stored as well, so that a version which builds other
+    trees is noticed.
+    """
+
+    def __init__(self, kind: str, trees: int = 100, seed: int = 0) -> None:
+        self.kind = kind
+        self.trees = trees
+        self.seed = seed
+        self._rows: tuple[FloatArray, FloatArray, FloatArray] | None = None
+        self._model: Any = None
+
+    def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
+        """See `Regressor`."""
+        from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+
+        if self.kind == "forest":
+            self._model = RandomForestRegressor(n_estimators=self.trees, random_state=self.seed)
+        else:
+            self._model = GradientBoostingRegressor(
+                n_estimators=self.trees, max_depth=3, learning_rate=0.1, random_state=self.seed
+            )
+        self._rows = (features, latency_ms, weights)
+        self._model.fit(features, latency_ms, sample_weight=weights**2)
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """See `Regressor`."""
+        return np.maximum(np.asarray(self._model.predict(features), dtype=np.float64), 0.0)
+
+    def state(self) -> dict[str, Any]:
+        """The training rows and what is predicted for them."""
+        assert self._rows is not None
+        features, latency_ms, weights = self._rows
+        return {
+            "features": features.tolist(),
+            "latency_ms": latency_ms.tolist(),
+            "weights": weights.tolist(),
+            "trees": self.trees,
+            "seed": self.seed,
+            "predicted_ms": self.predict(features).tolist(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Regressor`.
+
+        Raises:
+            StorageError: where the refitted trees differ from those that were saved.
+        """
+        self.trees, self.seed = int(state["trees"]), int(state["seed"])
+        features, latency_ms, weights = (
+            np.array(state[name], dtype=np.float64) for name in ("features", "latency_ms", "weights")
+        )
+        self.fit(features, latency_ms, weights)
+        if not np.allclose(self.predict(features), np.array(state["predicted_ms"]), rtol=1e-9, atol=0.0):
+            raise StorageError(
+                "the saved model holds trees that this version of scikit-learn builds differently; "
+                "fit it again from its measurements with `edgecost fit`"
+            )
+
+
+REGRESSORS: dict[str, Callable[[], Regressor]] = {
+    "ridge": lambda: NonNegativeRidge(1e-4),
+    "stiff ridge": lambda: NonNegativeRidge(1e-2),
+    "forest": lambda: Forest("forest"),
+    "boosting": lambda: Forest("boosting"),
+    "roofline": Roofline,
+}
+"""Makers of fresh regressors by name."""

@@ -1,0 +1,1 @@
+"""WHERE: which boards there are, how they are reached, and who may use them now."""

@@ -1,0 +1,1 @@
+"""Links to boards: SSH, and plain subprocesses of this machine."""

@@ -1,0 +1,1 @@
+"""Boards without hardware: six configurations of this machine behind real SSH servers."""

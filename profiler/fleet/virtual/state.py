@@ -1,0 +1,98 @@
+"""fleet.json: which process serves a fleet, and whether it still does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from profiler.fleet.yamltext import write_atomically
+
+__all__ = ["FleetState", "is_alive", "process_start", "read_state", "remove_state", "this_process", "write_state"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """What a serving process writes about itself.
+
+    Attributes:
+        pid: of the process.
+        start: when it started, in the system's own words: a pid alone may have passed to another process.
+        ports: of each board, by id.
+        server: what serves them.
+    """
+
+    pid: int
+    start: str
+    ports: Mapping[str, int]
+    server: str = "asyncssh"
+
+
+def state_path(root: Path) -> Path:
+    """Where it lies."""
+    return root / "fleet.json"
+
+
+def this_process(ports: Mapping[str, int]) -> FleetState:
+    """The state in which this process serves."""
+    return FleetState(os.getpid(), process_start(os.getpid()) or "", MappingProxyType(dict(ports)))
+
+
+def write_state(root: Path, state: FleetState) -> None:
+    """Write root/fleet.json; StorageError when that cannot be."""
+    value = {
+        "schema": SCHEMA_VERSION,
+        "pid": state.pid,
+        "start": state.start,
+        "server": state.server,
+        "ports": dict(state.ports),
+    }
+    write_atomically(state_path(root), json.dumps(value, indent=2) + "\n", mode=0o600)
+
+
+def read_state(root: Path) -> FleetState | None:
+    """The last state written, whether or not its process still lives; None when there is none that can be read."""
+    try:
+        value = json.loads(state_path(root).read_text(encoding="utf-8"))
+        if value["schema"] != SCHEMA_VERSION:
+            return None
+        ports = {str(name): int(port) for name, port in value["ports"].items()}
+        return FleetState(int(value["pid"]), str(value["start"]), MappingProxyType(ports), str(value["server"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def remove_state(root: Path) -> None:
+    """Forget who serves."""
+    with contextlib.suppress(OSError):
+        state_path(root).unlink()
+
+
+def is_alive(state: FleetState) -> bool:
+    """Whether the very process that wrote the state still runs."""
+    return state.pid > 0 and state.start != "" and process_start(state.pid) == state.start
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started: text to compare, not to read. None when there is no such process."""
+    try:
+        # the 22nd field, counted after the name in parentheses, which may itself hold spaces and parentheses
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        if fields[0] == "Z":
+            return None
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {fields[19]}"
+    except (OSError, IndexError):
+        pass
+    if Path("/proc/self/stat").exists():
+        return None
+    # systems without /proc
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""How it is measured: campaigns, their journal, and the statistics of samples."""

@@ -1,0 +1,1 @@
+"""What came of it: tables of costs, read from the journals."""

@@ -1,0 +1,305 @@
+"""From journals to rows: medians of whole models, slopes of kernels less their companions, and the gates.
+
+Where several runs hold the same subject of a target, the newest one that has a figure counts. What is read stays
+small: of every measurement an estimate is kept, not its samples.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import hypot, isfinite
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from profiler.errors import StorageError
+from profiler.fleet.targets import Target
+from profiler.measure.journal import iter_journal
+from profiler.measure.record import Measurement
+from profiler.measure.runfolder import RunFolder, Subject
+from profiler.measure.stats import Combined, Estimate, combine_rounds, estimate, round_slopes
+from profiler.tables.row import Gates, Row, RowKind
+
+__all__ = ["Run", "read_run", "rows_of_runs"]
+
+_SPLIT_ORDER = ("held_out", "fit", "")
+"""A model that was held out once stays held out, so that merging runs can never leak it into a fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """One measurement, reduced."""
+
+    measurement: Measurement
+    estimate: Estimate | None
+
+
+@dataclass(slots=True)
+class _SubjectData:
+    """All outcomes about one subject: number of repetitions -> round -> outcome."""
+
+    kind: RowKind
+    key: str
+    split: str = ""
+    jobs: dict[int, dict[int, _Outcome]] = field(default_factory=dict)
+
+    def add(self, outcome: _Outcome) -> None:
+        m = outcome.measurement
+        self.split = min(self.split, m.role.split, key=_SPLIT_ORDER.index)
+        rounds = self.jobs.setdefault(m.role.repeats, {})
+        before = rounds.get(m.round)
+        # a later line of the same round is a second try, after the link had been lost
+        if before is None or before.estimate is None or outcome.estimate is not None:
+            rounds[m.round] = outcome
+
+    def estimates(self, repeats: int) -> dict[int, Estimate]:
+        """Round -> estimate of one job."""
+        found = self.jobs.get(repeats, {})
+        return {r: e for r in sorted(found) if (e := found[r].estimate) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder in memory.
+
+    Attributes:
+        run_id, started: its name and when it was begun.
+        target, emulation: where it ran.
+        subjects: lines of workloads.jsonl by key.
+        data: outcomes by (kind, subject key).
+        corrupt_lines: lines of journal and workloads that could not be read.
+    """
+
+    run_id: str
+    started: str
+    target: Target
+    emulation: str
+    subjects: Mapping[str, Subject]
+    data: Mapping[tuple[RowKind, str], _SubjectData]
+    corrupt_lines: int
+
+
+def read_run(path: Path) -> Run:
+    """Read one run folder.
+
+    Raises:
+        StorageError: it is not one, cannot be read, or is of a newer schema.
+    """
+    folder = RunFolder(path)
+    header = folder.header()
+    if header is None:
+        raise StorageError(f"{path} is not a run: it holds no run.json; name a folder results/<device>/<run-id>")
+    try:
+        target = Target(**header["target"])
+        emulation = str(header["device"]["emulation"])
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{path / 'run.json'} lacks what a run's header holds: {error!r}") from None
+    subjects: dict[str, Subject] = {}
+    corrupt = 0
+    for subject in folder.subjects():
+        if subject is None:
+            corrupt += 1
+        else:
+            subjects[subject.key] = subject
+    data: dict[tuple[RowKind, str], _SubjectData] = {}
+    for item in iter_journal(folder.journal_path) if folder.journal_path.exists() else ():
+        if not isinstance(item, Measurement):
+            corrupt += 1
+            continue
+        outcome = _reduced(item)
+        key = (item.role.kind, item.role.subject_key)
+        data.setdefault(key, _SubjectData(*key, split=item.role.split)).add(outcome)
+    return Run(path.name, str(header.get("started", "")), target, emulation, subjects, data, corrupt)
+
+
+def _reduced(m: Measurement) -> _Outcome:
+    found = None
+    if m.status == "ok" and m.samples_ns and m.runs_per_batch > 0:
+        found = estimate([sample / m.runs_per_batch for sample in m.samples_ns])
+    return _Outcome(replace(m, samples_ns=(), env={}), found)
+
+
+_Found = tuple[Row, "_Slopes | None"]
+
+
+def rows_of_runs(runs: Iterable[Run], gates: Gates) -> list[Row]:
+    """The rows of all runs, one for every target, kind and subject, sorted."""
+    chosen: dict[str, dict[tuple[RowKind, str], _Found]] = {}
+    splits: dict[tuple[str, str], str] = {}
+    for run in sorted(runs, key=lambda r: (r.started, r.run_id)):
+        of_target = chosen.setdefault(run.target.id, {})
+        for subject, data in run.data.items():
+            found = _kernel_row(run, data, gates) if data.kind == "kernel" else (_model_row(run, data, gates), None)
+            before = of_target.get(subject)
+            if before is None or found[0].has_figure or not before[0].has_figure:
+                of_target[subject] = found
+            place = (run.target.id, data.key)
+            splits[place] = min(splits.get(place, ""), data.split, key=_SPLIT_ORDER.index)
+    rows: list[Row] = []
+    for target_id, of_target in chosen.items():
+        resolver = _Companions({key: found for (kind, key), found in of_target.items() if kind == "kernel"}, gates)
+        for (kind, key), (row, _) in of_target.items():
+            rows.append(resolver.row(key) if kind == "kernel" else replace(row, split=splits[target_id, key]))
+    return sorted(rows, key=lambda row: (row.target_id, row.kind, row.label, row.key))
+
+
+# -------------------------------------------------------------------- whole models
+
+
+def _model_row(run: Run, data: _SubjectData, gates: Gates) -> Row:
+    outcomes = data.jobs.get(1, {})
+    found = data.estimates(1)
+    row = _bare_row(run, data)
+    if not found:
+        return _failed(row, outcomes.values())
+    values = list(found.values())
+    combined = combine_rounds([e.median for e in values], [e.standard_error for e in values])
+    good = [outcomes[r].measurement for r in found]
+    return replace(
+        _with_figure(row, combined, good, [values], gates),
+        energy_mj=_median(m.energy_mj for m in good),
+        load_ns=_median(m.load_ns for m in good),
+    )
+
+
+# -------------------------------------------------------------------- kernels
+
+
+@dataclass(frozen=True, slots=True)
+class _Slopes:
+    """A kernel's slopes before its companions are taken off."""
+
+    values: tuple[float, ...]
+    within: tuple[float, ...]
+    companions: tuple[str, ...]
+
+
+def _kernel_row(run: Run, data: _SubjectData, gates: Gates) -> tuple[Row, _Slopes | None]:
+    """The row with the raw slope; `_Companions` makes the marginal cost of it."""
+    subject = run.subjects.get(data.key)
+    m = subject.repeats if subject else 0
+    short, long = data.estimates(m), data.estimates(2 * m)
+    rounds = [r for r in short if r in long]
+    alone = list(data.estimates(1).values())
+    row = replace(_bare_row(run, data), isolated_ns=median(e.median for e in alone) if alone else None)
+    if m == 0:
+        return replace(row, error="the run's workloads.jsonl does not say how the kernel was isolated"), None
+    if not rounds:
+        return _failed(row, (o for job in data.jobs.values() for o in job.values())), None
+    shorts, longs = [short[r] for r in rounds], [long[r] for r in rounds]
+    values, within = round_slopes(shorts, longs, m)
+    companions = subject.companions if subject else ()
+    good = [data.jobs[repeats][r].measurement for repeats in (m, 2 * m) for r in rounds]
+    row = _with_figure(row, combine_rounds(values, within), good, [shorts, longs], gates)
+    load_ns = _median(o.measurement.load_ns for o in data.jobs.get(1, {}).values())
+    return replace(row, load_ns=load_ns), _Slopes(tuple(values), tuple(within), companions)
+
+
+class _Companions:
+    """Takes the marginal costs of companions off the slopes of one target's kernels."""
+
+    def __init__(self, kernels: Mapping[str, tuple[Row, _Slopes | None]], gates: Gates) -> None:
+        self.kernels = kernels
+        self.gates = gates
+        self._done: dict[str, Row] = {}
+        self._open: set[str] = set()
+
+    def row(self, key: str) -> Row:
+        """The final row of one kernel."""
+        if key not in self._done:
+            self._open.add(key)
+            self._done[key] = self._resolve(*self.kernels[key])
+            self._open.discard(key)
+        return self._done[key]
+
+    def _resolve(self, row: Row, slopes: _Slopes | None) -> Row:
+        if slopes is None:
+            return row
+        share, half_ns, issues = 0.0, 0.0, list(row.issues)
+        for key, count in Counter(slopes.companions).items():
+            companion = self.row(key) if key in self.kernels and key not in self._open else None
+            if companion is None or not companion.has_figure:
+                return _without_companion(row, key, companion)
+            share += count * companion.latency_ns
+            # one companion's error is the same in all its occurrences; different companions err apart
+            half_ns = hypot(half_ns, count * (companion.high_ns - companion.low_ns) / 2)
+        combined = combine_rounds([value - share for value in slopes.values], slopes.within)
+        half_ns = hypot(half_ns, combined.high - combined.median)
+        if combined.median <= 0:
+            issues.append("negative_slope")
+        return _gated(
+            replace(
+                row,
+                latency_ns=combined.median,
+                low_ns=combined.median - half_ns,
+                high_ns=combined.median + half_ns,
+                spread=combined.spread,
+                issues=tuple(issues),
+            ),
+            self.gates,
+        )
+
+
+def _without_companion(row: Row, key: str, companion: Row | None) -> Row:
+    """A slope that holds a companion of unknown cost is not the kernel's cost."""
+    name = companion.label if companion else key
+    status = companion.status if companion else "incomplete"
+    error = f"its companion {name} has no figure: {companion.error if companion else 'it was not measured'}"
+    bare = Row(row.target_id, row.key, row.kind, row.label, isolated_ns=row.isolated_ns)
+    return replace(bare, status=status, error=error, emulation=row.emulation, run_id=row.run_id, issues=row.issues)
+
+
+# -------------------------------------------------------------------- common to both
+
+
+def _bare_row(run: Run, data: _SubjectData) -> Row:
+    subject = run.subjects.get(data.key)
+    label = subject.label if subject and subject.label else data.key[:12]
+    row = Row(run.target.id, data.key, data.kind, label, status="incomplete")
+    return replace(row, split=data.split, emulation=run.emulation, run_id=run.run_id)
+
+
+def _failed(row: Row, outcomes: Iterable[_Outcome]) -> Row:
+    """A row without a figure: with the first failure's type, or incomplete where nothing failed."""
+    for outcome in outcomes:
+        if outcome.measurement.status != "ok":
+            return replace(row, status=outcome.measurement.status, error=outcome.measurement.error)
+    return replace(row, error="not all of its jobs have been measured")
+
+
+def _with_figure(
+    row: Row, combined: Combined, good: Sequence[Measurement], jobs: Sequence[Sequence[Estimate]], gates: Gates
+) -> Row:
+    """The row with a figure, its issues, and the gate on the noise within rounds."""
+    issues = [code for m in good for code in m.issues]
+    # the median over the rounds, so that one noisy spell does not condemn a figure that the other rounds confirm
+    if any(median(e.robust_cv for e in job) > gates.noise for job in jobs):
+        issues.append("noisy")
+    row = replace(
+        row,
+        status="ok",
+        latency_ns=combined.median,
+        low_ns=combined.low,
+        high_ns=combined.high,
+        spread=combined.spread,
+        n_rounds=combined.n_rounds,
+        issues=tuple(dict.fromkeys(issues)),
+    )
+    return _gated(row, gates) if row.kind == "model" else row
+
+
+def _gated(row: Row, gates: Gates) -> Row:
+    """Add the codes of the gates between rounds."""
+    issues = list(row.issues)
+    if isfinite(row.spread) and row.spread > gates.spread:
+        issues.append("spread_high")
+    if row.n_rounds < gates.rounds:
+        issues.append("few_rounds")
+    return replace(row, issues=tuple(dict.fromkeys(issues)))
+
+
+def _median(values: Iterable[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return median(known) if known else None

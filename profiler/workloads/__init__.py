@@ -1,0 +1,1 @@
+"""What to run: workloads, their weights, and their lowerings."""

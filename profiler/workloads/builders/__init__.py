@@ -1,0 +1,1 @@
+"""Workload -> artefact: one lowering a file format, checked against each other."""

@@ -1,0 +1,38 @@
+"""Search spaces: architectures and the Workloads that they are.
+
+`find_space` resolves a name; a space of one's own is an installed entry point of the group "edgecost.spaces" that
+names a `SearchSpace` class without arguments, or simply an object that is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from profiler.errors import ConfigError
+from search.spaces.base import Architecture, SearchSpace, Taps
+from search.spaces.nasbench201 import NasBench201
+
+__all__ = ["SPACES", "Architecture", "NasBench201", "SearchSpace", "Taps", "find_space"]
+
+SPACES: dict[str, Callable[[], SearchSpace]] = {"nasbench201": NasBench201}
+"""The spaces that come with the package, by name."""
+
+
+def find_space(name: str) -> SearchSpace:
+    """The space of a name, built in or installed.
+
+    Raises:
+        ConfigError: where there is none of that name, or what is installed under it is no space.
+    """
+    if name in SPACES:
+        return SPACES[name]()
+    installed = {point.name: point for point in entry_points(group="edgecost.spaces")}
+    if name not in installed:
+        raise ConfigError(f"there is no search space {name!r}; known are {', '.join(sorted({*SPACES, *installed}))}")
+    space = installed[name].load()()
+    if not isinstance(space, SearchSpace):
+        raise ConfigError(
+            f"the entry point {name!r} of edgecost.spaces gives {type(space).__name__}, not a SearchSpace"
+        )
+    return space

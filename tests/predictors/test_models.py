@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+import predictors.models as models_module
+from predictors.additive import AdditiveModel
+from predictors.baselines import MacsModel
+from predictors.models import ENTRY_POINTS, MODELS, find_model, standard_models
+from profiler.errors import ConfigError
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    points = EntryPoints([EntryPoint(name, value, ENTRY_POINTS)])
+    monkeypatch.setattr(models_module, "entry_points", lambda group: points.select(group=group))
+
+
+def test_our_models_are_found_by_name() -> None:
+    assert find_model("additive") is AdditiveModel
+    assert all(find_model(name).name == name for name in MODELS)
+
+
+def test_other_packages_offer_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "theirs", "predictors.baselines:MacsModel")
+    assert find_model("theirs") is MacsModel
+
+
+def test_ours_are_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "additive", "predictors.baselines:MacsModel")
+    assert find_model("additive") is AdditiveModel
+
+
+def test_what_is_no_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "theirs", "math:pi")
+    with pytest.raises(ConfigError, match="not a CostModel"):
+        find_model("theirs")
+    with pytest.raises(ConfigError, match=r"no cost model 'oracle'.*additive.*theirs"):
+        find_model("oracle")
+
+
+def test_standard_models_are_fresh() -> None:
+    first, second = standard_models(), standard_models()
+    assert list(first) == ["params", "macs", "roofline", "isolated table", "table", "additive"]
+    assert not any(model.fitted for model in first.values())
+    assert all(first[name] is not second[name] for name in first)

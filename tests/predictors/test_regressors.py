@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from predictors.features import EXTENSIVE, FEATURES
+from predictors.regressors import (
+    REGRESSORS,
+    Forest,
+    NonNegativeRidge,
+    Roofline,
+    nonnegative_fit,
+    roofline_design,
+    row_sums,
+)
+from profiler.errors import StorageError
+
+MACS, READ = FEATURES.index("macs"), FEATURES.index("bytes_read")
+
+
+def random_features(n: int, seed: int = 0) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    return np.exp(rng.uniform(np.log(1e2), np.log(1e6), (n, len(FEATURES))))
+
+
+def test_exact_data_give_exact_coefficients_whatever_the_units() -> None:
+    rng = np.random.default_rng(0)
+    design = rng.uniform(1.0, 2.0, (30, 3)) * np.array([1.0, 1e9, 1e-9])
+    truth = np.array([0.5, 2e-9, 0.0])
+    found = nonnegative_fit(design, design @ truth, np.ones(30))
+    np.testing.assert_allclose(found, truth, atol=1e-9, rtol=1e-9)
+
+
+def test_no_coefficient_is_negative_and_the_penalty_shrinks() -> None:
+    rng = np.random.default_rng(0)
+    design = rng.uniform(0.0, 1.0, (40, 2))
+    found = nonnegative_fit(design, design @ np.array([1.0, -0.5]) + 1.0, np.ones(40))
+    assert (found >= 0.0).all()
+    target = design @ np.array([1.0, 1.0])
+    assert (
+        nonnegative_fit(design, target, np.ones(40), ridge=1.0).sum()
+        < nonnegative_fit(design, target, np.ones(40)).sum()
+    )
+
+
+def test_a_row_sum_does_not_depend_on_the_batch() -> None:
+    rng = np.random.default_rng(0)
+    design, coefficients = rng.uniform(0, 1, (50, 8)), rng.uniform(0, 1, 8)
+    whole = row_sums(design, coefficients)
+    assert [float(v) for v in whole] == [float(row_sums(row[None], coefficients)[0]) for row in design]
+
+
+def test_the_ridge_extrapolates_a_sum_of_features() -> None:
+    features = random_features(40)
+    latency = 0.01 + 1e-6 * features[:, MACS] + 3e-6 * features[:, READ]
+    ridge = NonNegativeRidge(1e-8)
+    ridge.fit(features, latency, 1.0 / latency)
+    larger = features * 100.0
+    expected = 0.01 + 1e-6 * larger[:, MACS] + 3e-6 * larger[:, READ]
+    np.testing.assert_allclose(ridge.predict(larger), expected, rtol=0.02)
+
+
+def test_the_roofline_is_recovered() -> None:
+    features = random_features(60)
+    moved = features[:, [FEATURES.index(n) for n in ("bytes_read", "bytes_written", "weight_bytes")]].sum(axis=1)
+    latency = 0.004 + np.maximum(features[:, MACS] * 2e-6, moved * 1e-6)
+    roofline = Roofline()
+    roofline.fit(features, latency, 1.0 / latency)
+    assert roofline.ms_per_mac == pytest.approx(2e-6, rel=0.08)
+    assert roofline.ms_per_byte == pytest.approx(1e-6, rel=0.08)
+    assert roofline.dispatch_ms == pytest.approx(0.004, rel=0.3)
+    np.testing.assert_allclose(roofline.predict(features), latency, rtol=0.1)
+
+
+def test_the_roofline_of_a_group_is_the_sum_over_its_kernels() -> None:
+    groups = [random_features(n, seed=n) for n in (2, 3, 5, 8)]
+    design = roofline_design(groups)
+    assert design[:, -1].tolist() == [2.0, 3.0, 5.0, 8.0]
+    latency = np.array([1.0, 2.0, 3.0, 4.0])
+    roofline = Roofline()
+    roofline.fit_design(design, latency, 1.0 / latency)
+    np.testing.assert_allclose(roofline.predict_design(design), [roofline.predict(g).sum() for g in groups])
+
+
+@pytest.mark.parametrize("name", sorted(REGRESSORS))
+def test_the_plain_form_predicts_the_same(name: str) -> None:
+    features = random_features(25)
+    latency = 0.01 + 1e-6 * features[:, MACS]
+    first = REGRESSORS[name]()
+    first.fit(features, latency, 1.0 / latency)
+    second = REGRESSORS[name]()
+    second.restore(json.loads(json.dumps(first.state(), allow_nan=False)))
+    unseen = random_features(10, seed=1)
+    np.testing.assert_array_equal(second.predict(unseen), first.predict(unseen))
+    assert (first.predict(unseen) >= 0.0).all()
+
+
+def test_trees_that_come_out_differently_are_noticed() -> None:
+    features = random_features(25)
+    forest = Forest("boosting", trees=5)
+    forest.fit(features, features[:, MACS] / 1e5, np.ones(25))
+    state = forest.state()
+    state["predicted_ms"] = [1.01 * v for v in state["predicted_ms"]]
+    with pytest.raises(StorageError, match="scikit-learn"):
+        Forest("boosting").restore(state)
+
+
+def test_a_ridge_of_other_features_is_refused() -> None:
+    with pytest.raises(ValueError, match=str(1 + len(EXTENSIVE))):
+        NonNegativeRidge().restore({"coefficients": [1.0, 2.0]})

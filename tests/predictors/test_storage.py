@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictors.additive import AdditiveModel
+from predictors.baselines import MacsModel
+from predictors.measured import Measurements
+from predictors.storage import MODEL_SCHEMA, load_model, save_model, stale_sources
+from profiler.errors import ConfigError, StorageError
+from tests.contracts.simulated_target import TARGET, networks, simulated_table
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("measurements\n")
+    save_model(MacsModel(level=0.8).fit(simulated_table(n_fit=5), TARGET.id), tmp_path / "models" / "m.json", [journal])
+    return tmp_path / "models" / "m.json"
+
+
+def test_the_file_says_what_it_is_and_where_it_is_from(saved: Path, tmp_path: Path) -> None:
+    data = json.loads(saved.read_text())
+    assert (data["schema"], data["model"], data["params"]) == (MODEL_SCHEMA, "macs", {"level": 0.8})
+    assert (data["target_id"], data["runtime"], data["precision"]) == (TARGET.id, "onnxruntime", "fp32")
+    assert data["measurements_sha256"] == Measurements.from_table(simulated_table(n_fit=5), TARGET.id).sha256
+    journal = tmp_path / "journal.jsonl"
+    assert data["sources"] == [{"path": str(journal), "sha256": hashlib.sha256(b"measurements\n").hexdigest()}]
+    assert set(data["state"]) == {"constant_ms", "slope", "residuals"}
+
+
+def test_loading_gives_the_same_model(tmp_path: Path) -> None:
+    model = AdditiveModel(least_rows=4).fit(simulated_table(noise=0.03), TARGET.id)
+    save_model(model, tmp_path / "a.json")
+    again = load_model(tmp_path / "a.json")
+    assert isinstance(again, AdditiveModel)
+    assert again.get_params() == model.get_params()
+    nets = networks(10, seed=7)
+    np.testing.assert_array_equal(again.predict(nets), model.predict(nets))
+    assert again.estimate_many(nets) == model.estimate_many(nets)
+
+
+def test_changed_and_lost_sources_are_stale(saved: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    assert stale_sources(saved) == ()
+    journal.write_text("other measurements\n")
+    assert stale_sources(saved) == (journal,)
+    journal.unlink()
+    assert stale_sources(saved) == (journal,)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"schema": MODEL_SCHEMA + 1}, StorageError, "update edgecost"),
+        ({"schema": None}, ConfigError, "not a saved model"),
+        ({"model": "oracle"}, ConfigError, "oracle"),
+        ({"state": {"slope": 1.0}}, ConfigError, "constant_ms"),
+        ({"params": {"depth": 3}}, ConfigError, "depth"),
+    ],
+)
+def test_what_is_not_a_saved_model_is_refused_by_name(
+    saved: Path, change: dict[str, object], error: type[Exception], says: str
+) -> None:
+    saved.write_text(json.dumps({**json.loads(saved.read_text()), **change}))
+    with pytest.raises(error, match=says) as caught:
+        load_model(saved)
+    assert str(saved) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', "\x00\x01"])
+def test_a_damaged_file_is_refused(saved: Path, text: str) -> None:
+    saved.write_text(text)
+    with pytest.raises(ConfigError, match=r"m\.json"):
+        load_model(saved)
+
+
+def test_places_that_cannot_be_read_or_written(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"nowhere\.json"):
+        load_model(tmp_path / "nowhere.json")
+    model = load_model(saved)
+    with pytest.raises(StorageError, match="journal"):
+        save_model(model, tmp_path / "journal.jsonl" / "m.json")
+    with pytest.raises(StorageError, match="lost"):
+        save_model(model, tmp_path / "m.json", [tmp_path / "lost.jsonl"])
+    assert not (tmp_path / "m.json").exists()
+    with pytest.raises(ConfigError, match="fit"):
+        save_model(MacsModel(), tmp_path / "m.json")
+
+
+def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+    model = load_model(saved)
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError, match=r"m\.json"):
+        save_model(model, saved)
+    assert saved.read_bytes() == before
+    assert [p.name for p in saved.parent.iterdir()] == ["m.json"]

@@ -1,0 +1,352 @@
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from profiler.errors import (
+    AgentCrashed,
+    ArtefactError,
+    AuthenticationFailed,
+    ConfigError,
+    DeviceLost,
+    StorageError,
+    Unreachable,
+    UnsupportedOperator,
+)
+from profiler.measure import journal as journal_module
+from profiler.measure.campaign import Campaign, CampaignResult
+from profiler.measure.journal import Journal, JournalContents, read_journal
+from profiler.measure.record import Measurement, Role
+
+
+class Recorder:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.total = -1
+        self.labels: list[str] = []
+        self.messages: list[str] = []
+
+    def start(self, total: int) -> None:
+        self.total = total
+
+    def advance(self, label: str) -> None:
+        self.labels.append(label)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@pytest.fixture
+def world(fakes: ModuleType):
+    return fakes.World(noise=0.001)
+
+
+def run(fakes: ModuleType, world, results: Path, jobs=None, run_id: str = "r1", **changes) -> CampaignResult:
+    campaign = fakes.campaign(world, results, **changes)
+    return campaign.run(fakes.DEVICE, fakes.TARGET, fakes.some_jobs() if jobs is None else jobs, run_id)
+
+
+def contents(results: Path, run_id: str = "r1") -> JournalContents:
+    return read_journal(results / "fake" / run_id / "journal.jsonl")
+
+
+def measured(world) -> list[str]:
+    return [e for e in world.events if len(e) == 32]
+
+
+def test_every_job_is_measured_once_a_round_and_journaled(tmp_path: Path, fakes: ModuleType, world):
+    result = run(fakes, world, tmp_path)
+    found = contents(tmp_path).measurements
+    assert result == CampaignResult(tmp_path / "fake" / "r1", 33, 0, 0, {})
+    assert len({m.job_key for m in found}) == 33
+    jobs = fakes.some_jobs()
+    for round_ in range(3):
+        of_round = [(m.workload_key, m.role) for m in found if m.round == round_]
+        assert sorted(of_round, key=str) == sorted(((j.workload.key, j.role) for j in jobs), key=str)
+    first = found[0]
+    assert (first.status, first.target_id, first.runs_per_batch) == ("ok", fakes.TARGET.id, 10)
+    assert first.samples_ns
+    assert first.started_at.startswith("20")
+
+
+def test_a_fresh_worker_every_round_and_one_connection(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    marks = [e for e in world.events if len(e) != 32]
+    assert marks == ["connect", "worker", "worker", "worker", "close"]
+    places = [i for i, e in enumerate(world.events) if e == "worker"]
+    assert [b - a for a, b in zip(places, places[1:], strict=False)] == [12, 12]
+
+
+def test_groups_stay_together_and_rounds_differ_in_order(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    orders = []
+    for round_ in range(3):
+        subjects = [m.role.subject_key for m in contents(tmp_path).measurements if m.round == round_]
+        blocks = [s for i, s in enumerate(subjects) if i == 0 or subjects[i - 1] != s]
+        assert len(blocks) == len(set(blocks)), "a group was torn apart"
+        orders.append(tuple(blocks))
+    assert len(set(orders)) > 1
+
+
+def test_the_seed_makes_the_order(tmp_path: Path, fakes: ModuleType):
+    def order(run_id: str, seed: int) -> list[str]:
+        world = fakes.World()
+        run(fakes, world, tmp_path, run_id=run_id, config=replace(fakes.CONFIG, seed=seed))
+        return measured(world)
+
+    assert order("a", 1) == order("b", 1)
+    assert order("c", 2) != order("a2", 1)
+
+
+def test_the_same_command_again_measures_nothing(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    before = (tmp_path / "fake" / "r1" / "journal.jsonl").read_bytes()
+    again = fakes.World()
+    progress = Recorder()
+    campaign = fakes.campaign(again, tmp_path)
+    campaign.progress = progress
+    result = campaign.run(fakes.DEVICE, fakes.TARGET, fakes.some_jobs(), "r1")
+    assert (result.measured, result.resumed, result.skipped) == (0, 33, 0)
+    assert measured(again) == []
+    assert progress.total == 0
+    assert (tmp_path / "fake" / "r1" / "journal.jsonl").read_bytes() == before
+
+
+def test_added_jobs_are_all_that_is_measured(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    extra = fakes.kernel_jobs("add")
+    again = fakes.World()
+    result = run(fakes, again, tmp_path, jobs=[*fakes.some_jobs(), *extra])
+    assert (result.measured, result.resumed) == (9, 33)
+    assert set(measured(again)) == {job.workload.key for job in extra}
+
+
+def test_a_job_named_twice_is_measured_once(tmp_path: Path, fakes: ModuleType, world):
+    jobs = fakes.kernel_jobs("conv2d", m=1)
+    assert len(jobs) == 3
+    assert run(fakes, world, tmp_path, jobs=jobs).measured == 6, "with m = 1 the chain of m is the kernel alone"
+
+
+def test_other_settings_in_the_same_run_are_refused(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    before = (tmp_path / "fake" / "r1" / "journal.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"config.min_batches\); choose another run id"):
+        run(fakes, fakes.World(), tmp_path, config=replace(fakes.CONFIG, min_batches=9))
+    assert (tmp_path / "fake" / "r1" / "journal.jsonl").read_bytes() == before
+    assert run(fakes, fakes.World(), tmp_path, run_id="r2", config=replace(fakes.CONFIG, rounds=1)).measured == 11
+
+
+def test_a_changed_board_is_refused(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    other = fakes.World()
+    other.facts = fakes.Facts(runtimes={"onnxruntime": "2.0"})
+    with pytest.raises(ConfigError, match="has changed"):
+        run(fakes, other, tmp_path)
+    assert other.events == ["connect", "close"]
+
+
+def test_what_cannot_be_built_is_journaled_once_and_the_rest_goes_on(tmp_path: Path, fakes: ModuleType, world):
+    jobs = fakes.some_jobs()
+    broken = {
+        jobs[-1].workload.key: UnsupportedOperator("litert has no add", ("add",)),
+        jobs[-2].workload.key: ArtefactError("the lowering disagrees"),
+    }
+    result = run(fakes, world, tmp_path, cache=fakes.Cache(broken))
+    failed = [m for m in contents(tmp_path).measurements if m.status != "ok"]
+    assert {(m.status, m.error) for m in failed} == {
+        ("unsupported_operator", "litert has no add"),
+        ("conversion_failed", "the lowering disagrees"),
+    }
+    assert len(failed) == 2
+    assert result == CampaignResult(result.run_dir, 29, 0, 4, {"conversion_failed": 1, "unsupported_operator": 1})
+    again = run(fakes, fakes.World(), tmp_path, cache=fakes.Cache(broken))
+    assert (again.measured, again.resumed, again.skipped) == (0, 29, 4)
+
+
+@pytest.mark.parametrize("status", ["crashed", "timed_out", "out_of_memory", "wrong_output"])
+def test_a_job_that_fails_is_not_repeated_in_later_rounds(tmp_path: Path, fakes: ModuleType, world, status: str):
+    victim = fakes.some_jobs()[4].workload.key
+    world.faults = lambda artefact, n: (
+        fakes.Reply(status=status, error="E" * 2000) if artefact.workload.key == victim else None
+    )
+    result = run(fakes, world, tmp_path)
+    records = [m for m in contents(tmp_path).measurements if m.workload_key == victim]
+    assert [(m.status, m.round, m.samples_ns) for m in records] == [(status, 0, ())]
+    assert len(records[0].error) == 500
+    assert (result.measured, result.skipped, result.failures) == (31, 2, {status: 1})
+    resumed = fakes.World()
+    assert run(fakes, resumed, tmp_path).measured == 0
+    assert measured(resumed) == []
+
+
+@pytest.mark.parametrize("fault", [DeviceLost, AgentCrashed])
+def test_an_infrastructure_fault_is_retried_over_a_new_connection(tmp_path: Path, fakes: ModuleType, world, fault):
+    victim = fakes.some_jobs()[0].workload.key
+
+    def faults(artefact, attempt: int):
+        if artefact.workload.key == victim and attempt <= 2:
+            raise fault("the link broke", "fake")
+
+    world.faults = faults
+    result = run(fakes, world, tmp_path)
+    assert result.failures == {}
+    assert world.events.count("connect") == 3
+    assert [m.status for m in contents(tmp_path).measurements if m.workload_key == victim] == ["ok"] * 3
+
+
+@pytest.mark.parametrize(("fault", "status", "tries"), [(DeviceLost, "link_lost", 9), (AgentCrashed, "crashed", 3)])
+def test_a_fault_that_stays_is_one_typed_record(tmp_path: Path, fakes: ModuleType, world, fault, status, tries):
+    victim = fakes.some_jobs()[0].workload
+
+    def faults(artefact, attempt: int):
+        if artefact.workload.key == victim.key:
+            raise fault("it broke", "fake")
+
+    world.faults = faults
+    run(fakes, world, tmp_path)
+    records = [m for m in contents(tmp_path).measurements if m.workload_key == victim.key]
+    assert {(m.status, m.error) for m in records} == {(status, "it broke")}
+    # a crash is the job's own doing; a lost link is not, so the next round tries again
+    assert measured(world).count(victim.key) == tries
+    assert len([m for m in contents(tmp_path).measurements if m.status == "ok"]) == 30
+
+
+def test_lost_links_are_tried_again_by_the_same_command(tmp_path: Path, fakes: ModuleType, world):
+    victim = fakes.some_jobs()[0].workload.key
+
+    def faults(artefact, attempt: int):
+        if artefact.workload.key == victim:
+            raise DeviceLost("unplugged", "fake")
+
+    world.faults = faults
+    run(fakes, world, tmp_path)
+    result = run(fakes, fakes.World(), tmp_path)
+    assert (result.measured, result.resumed) == (3, 30)
+    ok = [m for m in contents(tmp_path).measurements if m.status == "ok"]
+    assert len(ok) == len({m.job_key for m in ok}) == 33
+
+
+def test_five_faulty_jobs_in_a_row_stop_the_campaign(tmp_path: Path, fakes: ModuleType, world):
+    def faults(artefact, attempt: int):
+        if len(set(measured(world))) > 3:
+            raise DeviceLost("stalled", "fake")
+
+    world.faults = faults
+    with pytest.raises(DeviceLost, match="'fake' failed 5 jobs in a row.*same command again"):
+        run(fakes, world, tmp_path)
+    assert [m.status for m in contents(tmp_path).measurements] == ["ok"] * 3 + ["link_lost"] * 5
+    assert run(fakes, fakes.World(), tmp_path).measured == 30
+
+
+def test_a_board_that_answers_no_more_ends_the_campaign_without_blaming_a_job(tmp_path: Path, fakes: ModuleType, world):
+    def faults(artefact, attempt: int):
+        if len(measured(world)) > 10:
+            world.connect_faults = [Unreachable("no answer", "fake") for _ in range(9)]
+            raise DeviceLost("gone", "fake")
+
+    world.faults = faults
+    with pytest.raises(Unreachable, match="no answer"):
+        run(fakes, world, tmp_path)
+    assert [m.status for m in contents(tmp_path).measurements] == ["ok"] * 10
+    assert run(fakes, fakes.World(), tmp_path).measured == 23
+
+
+def test_a_refused_key_is_not_tried_again(tmp_path: Path, fakes: ModuleType, world):
+    world.connect_faults = [AuthenticationFailed("no", "fake")]
+    with pytest.raises(AuthenticationFailed):
+        run(fakes, world, tmp_path)
+    assert world.events == ["connect"]
+
+
+@pytest.mark.parametrize("at", [1, 7, 20])
+def test_ctrl_c_leaves_a_valid_journal_and_the_rest_for_later(tmp_path: Path, fakes: ModuleType, world, at: int):
+    def interrupt(key: str) -> None:
+        if len(measured(world)) == at:
+            raise KeyboardInterrupt
+
+    world.on_measure = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(fakes, world, tmp_path)
+    assert world.events[-1] == "close"
+    assert len(contents(tmp_path).measurements) == at - 1
+    again = fakes.World()
+    assert run(fakes, again, tmp_path).measured == 33 - at + 1
+    assert sorted(measured(world)[:-1] + measured(again)) == sorted(j.workload.key for j in fakes.some_jobs() * 3)
+
+
+def test_a_corrupt_line_is_measured_again(tmp_path: Path, fakes: ModuleType, world):
+    run(fakes, world, tmp_path)
+    path = tmp_path / "fake" / "r1" / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b"0", b"1", 3)
+    path.write_bytes(b"".join(lines))
+    progress = Recorder()
+    campaign = fakes.campaign(fakes.World(), tmp_path)
+    campaign.progress = progress
+    result = campaign.run(fakes.DEVICE, fakes.TARGET, fakes.some_jobs(), "r1")
+    assert (result.measured, result.resumed) == (1, 32)
+    assert any("1 corrupt" in text for text in progress.messages)
+
+
+def test_a_full_disk_ends_the_campaign_and_loses_nothing(
+    tmp_path: Path, fakes: ModuleType, world, monkeypatch: pytest.MonkeyPatch
+):
+    real = Journal.append
+    done = 0
+
+    def append(self: Journal, measurement: Measurement) -> None:
+        nonlocal done
+        if done == 12:
+            monkeypatch.setattr(journal_module.os, "pwrite", _full)
+        done += 1
+        real(self, measurement)
+
+    def _full(fd: int, data: bytes, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "append", append)
+    with pytest.raises(StorageError, match="no space left"):
+        run(fakes, world, tmp_path)
+    monkeypatch.undo()
+    assert len(contents(tmp_path).measurements) == 12
+    assert run(fakes, fakes.World(), tmp_path).measured == 21
+
+
+def test_an_unwritable_results_folder_is_found_before_the_board_is_called(tmp_path: Path, fakes: ModuleType, world):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="not a directory"):
+        run(fakes, world, tmp_path / "file" / "results")
+    assert world.events == []
+
+
+def test_progress_counts_what_is_left(tmp_path: Path, fakes: ModuleType, world):
+    progress = Recorder()
+    campaign: Campaign = fakes.campaign(world, tmp_path)
+    campaign.progress = progress
+    campaign.run(fakes.DEVICE, fakes.TARGET, fakes.some_jobs(), "r1")
+    assert progress.total == len(progress.labels) == 33
+    assert progress.messages[0] == "building 11 workloads for onnxruntime fp32"
+    assert "conv2d 8" in progress.labels
+
+
+def test_a_kernel_job_needs_its_kernel(tmp_path: Path, fakes: ModuleType, world):
+    job = fakes.Job(fakes.chain("conv2d", 4), Role("kernel", "unknown", "chain", 4))
+    with pytest.raises(ConfigError, match="needs the subject's workload"):
+        run(fakes, world, tmp_path, jobs=[job])
+
+
+def test_samples_are_not_kept_in_memory(tmp_path: Path, fakes: ModuleType):
+    import tracemalloc
+
+    world = fakes.World(noise=0.001)
+    campaign = fakes.campaign(world, tmp_path, config=replace(fakes.CONFIG, min_batches=2000, rounds=20))
+    jobs = fakes.some_jobs()
+    tracemalloc.start()
+    campaign.run(fakes.DEVICE, fakes.TARGET, jobs, "r1")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    written = (tmp_path / "fake" / "r1" / "journal.jsonl").stat().st_size
+    assert written > 3_000_000
+    assert peak < written / 3

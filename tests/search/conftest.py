@@ -1,0 +1,36 @@
+"""Fixtures of the search tests: the public data where it is given, a toy task, a toy space."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.data import ImageSet
+from search.spaces import NasBench201
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of measured public data."""
+    given = os.environ.get("EDGECOST_DATA")
+    if not given:
+        pytest.skip("EDGECOST_DATA is not set: it names the folder of measured public data")
+    return Path(given)
+
+
+@pytest.fixture(scope="session")
+def space() -> NasBench201:
+    return NasBench201()
+
+
+@pytest.fixture(scope="session")
+def toy_images() -> ImageSet:
+    """Three classes that differ by the colour channel that is bright; 48 training and 24 test images of 32 x 32."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(72) % 3
+    images = rng.normal(0, 0.3, (72, 3, 32, 32)).astype(np.float32)
+    images[np.arange(72), labels] += 1.0
+    return ImageSet(images[:48], labels[:48], images[48:], labels[48:], 3, "toy", "made up for tests")
