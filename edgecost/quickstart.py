@@ -136,7 +136,10 @@ def _summary(
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     best = [r for r in closed["rows"] if r["model"] == HEADLINE_MODEL]
-    lines = ["This machine's CPU in several configurations, reached over SSH as if they were boards; not real boards.", ""]
+    lines = [
+        "This machine's CPU in several configurations, reached over SSH as if they were boards; not real boards.",
+        "",
+    ]
     for row in best:
         floor = closed["noise_floor_mape"].get(row["target"])
         beside = f" (noise floor {floor:.1f} %)" if floor is not None else ""

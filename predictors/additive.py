@@ -16,12 +16,12 @@ from predictors.kernel import KernelRegressor
 from predictors.lookup import KernelCosts, KernelSum, add_up
 from predictors.measured import MIN_FIT_MODELS, Measurements
 from predictors.population import Population, price
-from predictors.regressors import nonnegative_fit
+from predictors.regressors import nonnegative_fit, row_sums
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.fusion import Kernel, cut
 from profiler.workloads.graph import Workload
 
-__all__ = ["OVERHEADS", "AdditiveModel", "Overhead"]
+__all__ = ["OVERHEADS", "AdditiveModel", "Overhead", "Sums", "choose_overhead", "fit_overhead"]
 
 FloatArray = NDArray[np.float64]
 
@@ -70,23 +70,49 @@ class Overhead:
         return tuple(found)
 
 
-def fit_overhead(form: str, sum_ms: FloatArray, n_kernels: FloatArray, latency_ms: FloatArray) -> Overhead:
-    """Fit one form by least squares of relative errors, no coefficient below zero."""
-    terms = np.array(OVERHEADS[form])
-    design = np.column_stack([np.ones_like(sum_ms), n_kernels, sum_ms])
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Whole models and the kernel sums that the overhead has to close up to them; every array (n,)."""
 
-    def solve(rows: FloatArray, values: FloatArray) -> FloatArray:
+    sum_ms: FloatArray
+    n_kernels: FloatArray
+    latency_ms: FloatArray
+    weights: FloatArray
+
+
+def fit_overhead(form: str, sums: Sums) -> Overhead:
+    """Fit one form by weighted least squares, no coefficient below zero."""
+    terms = np.array(OVERHEADS[form])
+    design = np.column_stack([np.ones_like(sums.sum_ms), sums.n_kernels, sums.sum_ms])
+
+    def solve(rows: FloatArray, values: FloatArray, weights: FloatArray) -> FloatArray:
         coefficients = np.array([0.0, 0.0, 1.0])
         known = rows[:, ~terms] @ coefficients[~terms]
-        coefficients[terms] = nonnegative_fit(rows[:, terms], values - known, 1.0 / values)
+        coefficients[terms] = nonnegative_fit(rows[:, terms], values - known, weights)
         return coefficients
 
-    def fit_predict(rows: FloatArray, values: FloatArray, held: FloatArray) -> FloatArray:
-        return np.asarray(held @ solve(rows, values), dtype=np.float64)
+    def fit_predict(rows: FloatArray, values: FloatArray, weights: FloatArray, held: FloatArray) -> FloatArray:
+        return row_sums(held, solve(rows, values, weights))
 
-    constant, dispatch, scale = map(float, solve(design, latency_ms))
-    residuals = Residuals(leave_one_out(fit_predict, design, latency_ms), int(terms.sum()))
+    constant, dispatch, scale = map(float, solve(design, sums.latency_ms, sums.weights))
+    residuals = Residuals(leave_one_out(fit_predict, design, sums.latency_ms, sums.weights), int(terms.sum()))
     return Overhead(form, constant, dispatch, scale, residuals)
+
+
+def choose_overhead(sums: Sums) -> Overhead:
+    """The constant, unless another form errs less by `_GAIN` on models left out, weighted as in the fit."""
+
+    def error(fitted: Overhead) -> float:
+        weights = sums.weights * sums.latency_ms
+        return float(np.sqrt(np.average(np.square(fitted.residuals.relative), weights=weights**2)))
+
+    best = fit_overhead("constant", sums)
+    if len(sums.latency_ms) >= _LEAST_FOR_AUTO:
+        for form in OVERHEADS:
+            fitted = fit_overhead(form, sums)
+            if error(fitted) < (1.0 - _GAIN) * error(best) - _RESOLUTION:
+                best = fitted
+    return best
 
 
 class AdditiveModel(CostModel):
@@ -128,7 +154,7 @@ class AdditiveModel(CostModel):
         sums = self._sums([m.workload for m in measurements.models])
         pairs = list(zip(measurements.models, sums, strict=True))
         self.skipped_ = tuple(m.label for m, s in pairs if s.missing)
-        whole = [(m.latency_ms, s) for m, s in pairs if not s.missing]
+        whole = [i for i, (_, s) in enumerate(pairs) if not s.missing]
         if len(whole) < MIN_FIT_MODELS:
             labels = sorted({label for s in sums for label in s.missing})
             raise UnknownWorkload(
@@ -136,20 +162,14 @@ class AdditiveModel(CostModel):
                 f"every kernel, and the overhead needs {MIN_FIT_MODELS}; measure the kernels {'; '.join(labels[:3])}"
                 f"{' and others' if len(labels) > 3 else ''} with `edgecost profile`"
             )
-        latency_ms = np.array([ms for ms, _ in whole])
-        sum_ms = np.array([s.latency_ms for _, s in whole])
-        n_kernels = np.array([float(s.n_kernels) for _, s in whole])
-        self.overhead_ = self._choose(sum_ms, n_kernels, latency_ms)
-
-    def _choose(self, sum_ms: FloatArray, n_kernels: FloatArray, latency_ms: FloatArray) -> Overhead:
-        form = "constant" if self.overhead == "auto" else self.overhead
-        best = fit_overhead(form, sum_ms, n_kernels, latency_ms)
-        if self.overhead == "auto" and len(latency_ms) >= _LEAST_FOR_AUTO:
-            for other in (form for form in OVERHEADS if form != "constant"):
-                fitted = fit_overhead(other, sum_ms, n_kernels, latency_ms)
-                if fitted.residuals.rms < (1.0 - _GAIN) * best.residuals.rms - _RESOLUTION:
-                    best = fitted
-        return best
+        closing = Sums(
+            np.array([sums[i].latency_ms for i in whole]),
+            np.array([float(sums[i].n_kernels) for i in whole]),
+            measurements.model_latencies_ms[whole],
+            measurements.model_weights[whole],
+        )
+        auto = self.overhead == "auto"
+        self.overhead_ = choose_overhead(closing) if auto else fit_overhead(self.overhead, closing)
 
     def _sums(self, workloads: Sequence[Workload]) -> list[KernelSum]:
         cuts = [cut(w, self.runtime_, self.precision_) for w in workloads]

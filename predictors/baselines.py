@@ -27,13 +27,8 @@ __all__ = ["LineModel", "MacsModel", "ParamsModel", "RooflineModel"]
 FloatArray = NDArray[np.float64]
 
 
-def fit_line(design: FloatArray, latency_ms: FloatArray) -> FloatArray:
-    """Non-negative coefficients (p,) minimising the sum of squared relative errors."""
-    return nonnegative_fit(design, latency_ms, 1.0 / latency_ms)
-
-
-def _fit_predict_line(design: FloatArray, latency_ms: FloatArray, held: FloatArray) -> FloatArray:
-    return np.asarray(held @ fit_line(design, latency_ms), dtype=np.float64)
+def _fit_predict_line(design: FloatArray, latency_ms: FloatArray, weights: FloatArray, held: FloatArray) -> FloatArray:
+    return row_sums(held, nonnegative_fit(design, latency_ms, weights))
 
 
 class LineModel(CostModel):
@@ -56,9 +51,9 @@ class LineModel(CostModel):
     def _fit(self, measurements: Measurements) -> None:
         measurements.need_models(self.name)
         design = self._design([m.workload for m in measurements.models])
-        latency_ms = np.array([m.latency_ms for m in measurements.models])
-        self.constant_ms_, self.slope_ = map(float, fit_line(design, latency_ms))
-        self.residuals_ = Residuals(leave_one_out(_fit_predict_line, design, latency_ms), n_params=2)
+        latency_ms, weights = measurements.model_latencies_ms, measurements.model_weights
+        self.constant_ms_, self.slope_ = map(float, nonnegative_fit(design, latency_ms, weights))
+        self.residuals_ = Residuals(leave_one_out(_fit_predict_line, design, latency_ms, weights), n_params=2)
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
         half, how = self.residuals_.half_width(self.level)
@@ -113,10 +108,10 @@ class RooflineModel(CostModel):
     def _fit(self, measurements: Measurements) -> None:
         measurements.need_models(self.name, least=4)
         design = roofline_design([self._features(m.workload) for m in measurements.models])
-        latency_ms = np.array([m.latency_ms for m in measurements.models])
+        latency_ms, weights = measurements.model_latencies_ms, measurements.model_weights
         self.roofline_ = Roofline()
-        self.roofline_.fit_design(design, latency_ms, 1.0 / latency_ms)
-        self.residuals_ = Residuals(leave_one_out(_fit_predict_roofline, design, latency_ms), n_params=3)
+        self.roofline_.fit_design(design, latency_ms, weights)
+        self.residuals_ = Residuals(leave_one_out(_fit_predict_roofline, design, latency_ms, weights), n_params=3)
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
         half, how = self.residuals_.half_width(self.level)
@@ -132,12 +127,12 @@ class RooflineModel(CostModel):
 
     @property
     def peak_gmacs(self) -> float:
-        """Fitted peak in 1e9 multiply-accumulates a second; infinite where MACs never were the limit."""
+        """Fitted peak in 1e9 multiply-accumulates a second; infinite where neither MACs nor bytes were seen to cost."""
         return 1e-6 / self.roofline_.ms_per_mac if self.roofline_.ms_per_mac else math.inf
 
     @property
     def bandwidth_gb(self) -> float:
-        """Fitted bandwidth in GB/s at the target's own bytes a value."""
+        """Fitted bandwidth in GB/s at the target's own bytes a value; infinite where bytes never were the limit."""
         bytes_per_value = 1.0 if self.precision_ == "int8" else 4.0
         return bytes_per_value / 4.0 * 1e-6 / self.roofline_.ms_per_byte if self.roofline_.ms_per_byte else math.inf
 
@@ -152,9 +147,11 @@ class RooflineModel(CostModel):
         self.residuals_ = Residuals(tuple(float(r) for r in state["residuals"]), n_params=3)
 
 
-def _fit_predict_roofline(design: FloatArray, latency_ms: FloatArray, held: FloatArray) -> FloatArray:
+def _fit_predict_roofline(
+    design: FloatArray, latency_ms: FloatArray, weights: FloatArray, held: FloatArray
+) -> FloatArray:
     roofline = Roofline()
-    roofline.fit_design(design, latency_ms, 1.0 / latency_ms)
+    roofline.fit_design(design, latency_ms, weights)
     return roofline.predict_design(held)
 
 

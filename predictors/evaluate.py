@@ -168,14 +168,15 @@ def score(predicted: FloatArray, measured: FloatArray) -> Scores:
 def noise_floor(held_out: Sequence[ModelPoint], seed: int = 0) -> Scores:
     """What a predictor that knew every true latency would score, given how far the measurements themselves spread.
 
-    The measured values stand for the truth and are measured again in thought: each disturbed by a normal error of
+    The measured values stand for the truth and are measured again in thought: each disturbed by a log-normal error of
     its own standard deviation, from interval and spread between rounds. The scores are means over many such draws.
-    A drift that all rounds share is not in it.
+    A drift that all rounds share is not in it, and with three rounds of which one met a busy machine it is too high.
     """
     rng = np.random.default_rng(seed)
     truth = np.array([m.latency_ms for m in held_out])
     sd = np.array([m.sd_ms for m in held_out])
-    drawn = [np.maximum(truth + sd * rng.standard_normal(len(truth)), 0.01 * truth) for _ in range(_FLOOR_DRAWS)]
+    sigma = np.sqrt(np.log1p((sd / truth) ** 2))
+    drawn = [truth * np.exp(sigma * rng.standard_normal(len(truth))) for _ in range(_FLOOR_DRAWS)]
     scores = [asdict(score(truth, noisy)) for noisy in drawn]
     means = {name: float(np.mean([s[name] for s in scores])) for name in scores[0] if name not in ("n", "n_missing")}
     return Scores(n=len(truth), n_missing=0, **means)

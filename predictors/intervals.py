@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFORMAL_LEAST", "Residuals", "leave_one_out", "normal_quantile", "t_quantile"]
+__all__ = ["CONFORMAL_LEAST", "FitPredict", "Residuals", "leave_one_out", "normal_quantile", "quadrature", "t_quantile"]
 
 CONFORMAL_LEAST = 20
 """From so many residuals on their own quantile is used, provided that it exists at the level asked for."""
@@ -63,20 +63,25 @@ class Residuals:
         return quantile * self.rms if math.isfinite(quantile) else math.inf, f"t-quantile over {n} fit models"
 
 
+FitPredict = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
+"""(design (n, p), target (n,), weights of the residuals (n,), other rows (m, p)) -> predictions of these (m,)."""
+
+
 def leave_one_out(
-    fit_predict: Callable[[FloatArray, FloatArray, FloatArray], FloatArray], design: FloatArray, target: FloatArray
+    fit_predict: FitPredict, design: FloatArray, target: FloatArray, weights: FloatArray
 ) -> tuple[float, ...]:
     """Relative residuals (predicted - measured) / measured, each row predicted by a fit to all others.
 
     Args:
-        fit_predict: (design of the others (n-1, p), their target (n-1,), the row left out (1, p)) -> (1,).
+        fit_predict: fits to all rows but one and predicts that one.
         design: (n, p).
         target: (n,), positive.
+        weights: (n,).
     """
     residuals = []
     for index in range(len(target)):
         others = np.arange(len(target)) != index
-        predicted = fit_predict(design[others], target[others], design[index : index + 1])
+        predicted = fit_predict(design[others], target[others], weights[others], design[index : index + 1])
         residuals.append(float((predicted[0] - target[index]) / target[index]))
     return tuple(residuals)
 

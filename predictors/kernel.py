@@ -16,7 +16,7 @@ from predictors.measured import KernelPoint
 from predictors.regressors import REGRESSORS, Regressor
 from profiler.workloads.fusion import Kernel
 
-__all__ = ["Group", "KernelEstimate", "KernelRegressor"]
+__all__ = ["Group", "KernelEstimate", "KernelRegressor", "row_weights"]
 
 FloatArray = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ class KernelRegressor:
         """Fit a regressor to every kind and family with enough rows, and the roofline over all."""
         features = feature_matrix([p.kernel for p in points])
         latency = np.array([p.latency_ms for p in points])
-        weights = _weights(latency, np.array([p.sd_ms for p in points]))
+        weights = row_weights(latency, np.array([p.sd_ms for p in points]))
         self.groups = {}
         for name, members in _members(points).items():
             least = ROOFLINE_LEAST if name == _ALL else self.least_rows
@@ -182,14 +182,14 @@ def _members(points: Iterable[KernelPoint]) -> dict[str, list[int]]:
     return members
 
 
-def _weights(latency: FloatArray, sd: FloatArray) -> FloatArray:
+def row_weights(latency: FloatArray, sd: FloatArray) -> FloatArray:
     """Residuals count relative to the value, or to its uncertainty where that is larger.
 
-    The floor of a hundredth of the median keeps a kernel too cheap to resolve from outweighing all others.
+    The floor of a tenth of the median keeps a kernel too cheap to resolve from outweighing all others.
     """
     if not len(latency):
         return np.zeros(0)
-    floor = 0.01 * float(np.median(latency)) or 1e-9
+    floor = 0.1 * float(np.median(latency)) or 1e-9
     return 1.0 / np.maximum(np.hypot(latency, sd), floor)
 
 

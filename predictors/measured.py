@@ -11,6 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from predictors.intervals import normal_quantile, t_quantile
 from profiler.errors import UnknownWorkload
 from profiler.fleet.targets import Precision, Runtime, Target
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["MIN_FIT_MODELS", "KernelPoint", "Measurements", "ModelPoint", "content_sha256", "model_points"]
 
 NS_PER_MS = 1e6
+
+MODEL_ERROR = 0.05
+"""Relative error to be expected of a model of cost itself; it bounds the weight of an exact measurement."""
 MIN_FIT_MODELS = 3
 """Below this many whole models of split "fit" nothing is fitted on them: a line through two points has no residual."""
 
@@ -90,6 +96,21 @@ class Measurements:
         kernels = tuple(_kernel_point(row, _kernel(_workload(table, row), target)) for row in rows)
         models = model_points(table, target_id, "fit")
         return cls(target_id, target.runtime, target.precision, _sorted(kernels), models)
+
+    @property
+    def model_latencies_ms(self) -> NDArray[np.float64]:
+        """Latencies of the whole models, shape (n,)."""
+        return np.array([m.latency_ms for m in self.models], dtype=np.float64)
+
+    @property
+    def model_weights(self) -> NDArray[np.float64]:
+        """What a residual in ms of each whole model counts for in a fit, shape (n,).
+
+        Errors count relative to the latency. A model whose rounds disagree counts less; one whose rounds agree does
+        not count without limit, since every model of cost errs by some per cent on a figure however exact.
+        """
+        sd_ms = np.array([m.sd_ms for m in self.models], dtype=np.float64)
+        return 1.0 / np.hypot(MODEL_ERROR * self.model_latencies_ms, sd_ms)
 
     def need_models(self, model: str, least: int = MIN_FIT_MODELS) -> None:
         """Raise UnknownWorkload unless there are at least `least` whole models to fit on."""

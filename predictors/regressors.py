@@ -31,8 +31,8 @@ FloatArray = NDArray[np.float64]
 _EXTENSIVE_COLUMNS = [FEATURES.index(name) for name in EXTENSIVE]
 _MACS = FEATURES.index("macs")
 _BYTES = [FEATURES.index(name) for name in ("bytes_read", "bytes_written", "weight_bytes")]
-_CORNERS = np.geomspace(1e-2, 1e4, 121)
-"""Arithmetic intensities (MACs per byte) tried as the corner of a roofline."""
+_CORNERS = np.concatenate([[0.0], np.geomspace(1e-2, 1e4, 121)])
+"""Arithmetic intensities (MACs per byte) tried as the corner of a roofline; at 0 the bytes never limit."""
 
 
 class Regressor(Protocol):

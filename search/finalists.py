@@ -109,7 +109,7 @@ def train_finalists(
     Raises:
         ConfigError: where the winner has no cost.
     """
-    from profiler.workloads.builders.torch import WorkloadModule
+    from profiler.workloads.builders.torch import build_module
 
     sizes = {**(macro or {}), "num_classes": images.num_classes}
     winner_ms = float(cost_fn([winner])[0])
@@ -125,9 +125,7 @@ def train_finalists(
     runners.append(("reference", "ResNet-20", resnet20(images.num_classes, image_size)[0], float("nan")))
     finalists: list[Finalist] = []
     for role, name, workload, cost_ms in runners:
-        reached = train_classifier(
-            WorkloadModule(workload), images, steps, seed, image_size=image_size, threads=threads
-        )
+        reached = train_classifier(build_module(workload), images, steps, seed, image_size=image_size, threads=threads)
         finalists.append(Finalist(role, name, reached, workload.macs, cost_ms))
         advance(f"{role}: {100 * reached:.1f} %")
     return tuple(finalists)

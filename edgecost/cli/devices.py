@@ -26,8 +26,15 @@ def list_(devices: Path | None = DevicesOption, json_: bool = JsonOption) -> Non
     if json_:
         emit_json(
             [
-                {"id": d.id, "host": d.host, "port": d.port, "user": d.user, "description": d.description,
-                 "emulation": d.emulation, "targets": [t.id for t in d.targets]}
+                {
+                    "id": d.id,
+                    "host": d.host,
+                    "port": d.port,
+                    "user": d.user,
+                    "description": d.description,
+                    "emulation": d.emulation,
+                    "targets": [t.id for t in d.targets],
+                }
                 for d in found
             ]
         )

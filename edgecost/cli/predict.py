@@ -28,12 +28,17 @@ def predict(
     if json_:
         emit_json(answer)
     else:
-        rows = [(p["label"], p["source"], "–" if p["latency_ms"] is None else f"{p['latency_ms'] * 1000:.2f}") for p in answer["layers"]]
+        rows = [
+            (p["label"], p["source"], "–" if p["latency_ms"] is None else f"{p['latency_ms'] * 1000:.2f}")
+            for p in answer["layers"]
+        ]
         show_table(f"{model.name} on {answer['target']}", ("layer", "from", "µs"), rows, right=(2,))
         typer.echo(answer["sentence"])
         for line in answer["not_covered"]:
             typer.echo(f"not covered: {line}")
     if answer["unsupported"]:
         names = ", ".join(sorted({u["op_type"] for u in answer["unsupported"]}))
-        say(f"edgecost: {model}: operators that edgecost does not know: {names}; the total above leaves them out and is a lower bound")
+        say(
+            f"edgecost: {model}: operators that edgecost does not know: {names}; the total above leaves them out and is a lower bound"
+        )
         raise typer.Exit(2)

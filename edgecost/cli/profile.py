@@ -15,7 +15,9 @@ __all__ = ["profile"]
 def profile(
     target: list[str] = typer.Option(..., "--target", "-t", help="A target or device id; may be given several times."),
     space: str | None = typer.Option(None, "--space", help="Measure the kernels of a search space: nasbench201."),
-    model: list[Path] = typer.Option([], "--model", "-m", help="Measure an ONNX file and its kernels; may be repeated."),
+    model: list[Path] = typer.Option(
+        [], "--model", "-m", help="Measure an ONNX file and its kernels; may be repeated."
+    ),
     fit_models: int = typer.Option(10, "--fit-models", help="Whole networks of the space to fit the overhead on."),
     held_out: int = typer.Option(20, "--held-out", help="Whole networks of the space that are only ever predicted."),
     effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick (seconds a kernel)."),

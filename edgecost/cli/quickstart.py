@@ -14,7 +14,9 @@ __all__ = ["quickstart"]
 
 def quickstart(
     out: Path = typer.Option(Path("results/quickstart"), "--out", help="Folder for runs, tables and the report."),
-    data: Path | None = typer.Option(None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."),
+    data: Path | None = typer.Option(
+        None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
+    ),
     seed: int = SeedOption,
     small: bool = typer.Option(False, "--small", help="Two boards, few networks, one short search: about two minutes."),
     json_: bool = JsonOption,

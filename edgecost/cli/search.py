@@ -23,11 +23,15 @@ def searches() -> None:
 def evrsnas(
     target: str = TargetOption,
     budget_ms: float = typer.Option(..., "--budget-ms", help="The latency that the network must not exceed."),
-    data: Path | None = typer.Option(None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."),
+    data: Path | None = typer.Option(
+        None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
+    ),
     preset: str = typer.Option("quick", "--preset", help="How candidates are scored: quick or paper."),
     population: int = typer.Option(20, "--population", help="Architectures a generation."),
     generations: int = typer.Option(100, "--generations", help="Generations."),
-    out: Path | None = typer.Option(None, "--out", help="The study's file [default: RESULTS/search/evrsnas-TARGET-BUDGET.json]."),
+    out: Path | None = typer.Option(
+        None, "--out", help="The study's file [default: RESULTS/search/evrsnas-TARGET-BUDGET.json]."
+    ),
     results: Path = ResultsOption,
     seed: int = SeedOption,
     json_: bool = JsonOption,

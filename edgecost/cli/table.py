@@ -35,8 +35,15 @@ def show(
     if table.corrupt_lines:
         say(f"{table.corrupt_lines} corrupt journal lines were skipped; the rows they held can be measured again")
     cells = [
-        (r["target"], r["label"], _us(r["latency_us"]), f"{_us(r['low_us'])} – {_us(r['high_us'])}", _us(r["isolated_us"]),
-         "–" if r["spread_pct"] is None else f"{r['spread_pct']:.1f}", r["status"] if r["status"] != "ok" else " ".join(r["issues"]))
+        (
+            r["target"],
+            r["label"],
+            _us(r["latency_us"]),
+            f"{_us(r['low_us'])} – {_us(r['high_us'])}",
+            _us(r["isolated_us"]),
+            "–" if r["spread_pct"] is None else f"{r['spread_pct']:.1f}",
+            r["status"] if r["status"] != "ok" else " ".join(r["issues"]),
+        )
         for r in rows
     ]
     columns = ("target", "workload", "µs", "95 % interval", "isolated µs", "spread %", "issues")

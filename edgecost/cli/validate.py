@@ -15,7 +15,9 @@ __all__ = ["validate"]
 def validate(
     target: list[str] = typer.Option([], "--target", "-t", help="Only these targets; all of the table otherwise."),
     results: Path = ResultsOption,
-    gate: float | None = typer.Option(None, "--max-mape", help="Exit with 1 where the predictor's MAPE in % is above this."),
+    gate: float | None = typer.Option(
+        None, "--max-mape", help="Exit with 1 where the predictor's MAPE in % is above this."
+    ),
     json_: bool = JsonOption,
 ) -> None:
     """Closure: held-out networks measured end to end against every cost model, side by side.
@@ -29,7 +31,12 @@ def validate(
         emit_json(answer)
     else:
         rows = [
-            (r["target"], r["model"], r["n"], *(_figure(r[k]) for k in ("mape", "within_5", "within_10", "kendall_tau", "spearman")))
+            (
+                r["target"],
+                r["model"],
+                r["n"],
+                *(_figure(r[k]) for k in ("mape", "within_5", "within_10", "kendall_tau", "spearman")),
+            )
             for r in answer["rows"]
         ]
         columns = ("target", "model", "networks", "MAPE %", "within 5 %", "within 10 %", "Kendall", "Spearman")

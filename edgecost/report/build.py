@@ -29,7 +29,9 @@ def write_report(results: Path, out: Path) -> Path:
         os.replace(temporary, out)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write the report {out}: {error.strerror}; choose another place with --out") from None
+        raise StorageError(
+            f"cannot write the report {out}: {error.strerror}; choose another place with --out"
+        ) from None
     return out
 
 
@@ -39,7 +41,9 @@ def _draw(data: ReportData) -> dict[str, Any]:
         drawn["parity"] = figures.parity(data.parity, data.parity_titles)
     if data.search is not None:
         drawn["course"] = figures.course(data.search["course"])
-        drawn["evaluations"] = figures.evaluations(data.search["evaluations"], data.search["budget_ms"], data.search["best"])
+        drawn["evaluations"] = figures.evaluations(
+            data.search["evaluations"], data.search["budget_ms"], data.search["best"]
+        )
     if data.winner is not None and data.winner["layers"]:
         drawn["layers"] = figures.layers(data.winner["layers"], "Where the winner's time goes, by kernel (predicted)")
     return drawn
@@ -56,7 +60,7 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=PackageLoader("edgecost.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    plots = {name: "" for name in ("heat", "parity", "course", "evaluations", "layers")} | divs
+    plots = dict.fromkeys(("heat", "parity", "course", "evaluations", "layers"), "") | divs
     library = Resources(mode="inline", components=["bokeh"]).render_js()
     template = environment.get_template("template.html.j2")
     return template.render(data=data, plots=plots, scripts=scripts, script_library=library)

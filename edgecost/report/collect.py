@@ -91,7 +91,7 @@ def _run_headers(results: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(results.glob("*/*/run.json")):
         header = _read(path)
         if header is not None and "target" in header and "device" in header:
-            headers.setdefault(str(header["target"].get("id") or path.parent), header)
+            headers.setdefault(str(header.get("target_id", path.parent)), header)
     return headers
 
 
@@ -107,7 +107,7 @@ def _host(headers: dict[str, dict[str, Any]]) -> str:
 def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for target in sorted(table.targets, key=lambda t: t.id):
-        mine = table.rows(target_id=target.id)
+        mine = table.rows(target_id=target.id, with_failed=True)
         header = headers.get(target.id, {})
         runtimes = (header.get("facts") or {}).get("runtimes") or {}
         version = runtimes.get(target.runtime, "") if isinstance(runtimes, dict) else ""
@@ -157,9 +157,7 @@ def _add_closure(data: ReportData, table: CostTable, results: Path) -> None:
         except UnknownWorkload as error:
             data.notes.append(f"No closure: {error}")
             return
-    data.parity = {
-        t: [p for p in points if p["predicted_ms"] is not None] for t, points in found["points"].items()
-    }
+    data.parity = {t: [p for p in points if p["predicted_ms"] is not None] for t, points in found["points"].items()}
     best = {r["target"]: r for r in found["rows"] if r["headline"]}
     data.parity_titles = {t: f"{t}: MAPE {_figure(best[t]['mape'])} %" for t in data.parity}
     for r in found["rows"]:
@@ -177,7 +175,9 @@ def _add_closure(data: ReportData, table: CostTable, results: Path) -> None:
     errors = [r["mape"] for r in best.values() if r["mape"] is not None]
     if errors:
         detail = f"worst of {len(errors)} targets; best {min(errors):.1f} %"
-        data.cards.append({"label": "closure error (MAPE)", "value": f"{max(errors):.1f} %", "detail": detail, "tone": ""})
+        data.cards.append(
+            {"label": "closure error (MAPE)", "value": f"{max(errors):.1f} %", "detail": detail, "tone": ""}
+        )
 
 
 def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
@@ -251,5 +251,10 @@ def _add_training(data: ReportData, training: dict[str, Any] | None) -> None:
     }
     winner = next((r for r in training["rows"] if r["role"] == "winner"), None)
     if winner is not None:
-        card = {"label": "winner's test accuracy", "value": f"{winner['accuracy_pct']:.1f} %", "detail": training["data"], "tone": ""}
+        card = {
+            "label": "winner's test accuracy",
+            "value": f"{winner['accuracy_pct']:.1f} %",
+            "detail": training["data"],
+            "tone": "",
+        }
         data.cards.append(card)

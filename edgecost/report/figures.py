@@ -60,7 +60,9 @@ def heat_map(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> Figur
     )
     columns = ("label", "target", "marginal_us", "isolated_us", "spread_pct", "issues")
     source = {c: [r[c] if r[c] is not None else math.nan for r in shown] for c in columns}
-    cells = plot.rect("target", "label", 0.96, 0.9, source=source, fill_color=transform("marginal_us", mapper), line_color=None)
+    cells = plot.rect(
+        "target", "label", 0.96, 0.9, source=source, fill_color=transform("marginal_us", mapper), line_color=None
+    )
     plot.add_tools(
         HoverTool(
             renderers=[cells],
@@ -95,16 +97,36 @@ def parity(points: Mapping[str, Sequence[Mapping[str, Any]]], titles: Mapping[st
         measured = [r["measured_ms"] for r in rows]
         top = max([*measured, *(r["predicted_ms"] for r in rows)], default=1.0) * 1.1
         plot = _plot(
-            title=titles[target], width=380, height=330, x_range=(0, top), y_range=(0, top),
-            x_axis_label="measured, ms", y_axis_label="predicted, ms",
+            title=titles[target],
+            width=380,
+            height=330,
+            x_range=(0, top),
+            y_range=(0, top),
+            x_axis_label="measured, ms",
+            y_axis_label="predicted, ms",
         )
         plot.varea([0, top], [0, 0.9 * top], [0, 1.1 * top], fill_color=ACCENT, fill_alpha=0.08, legend_label="± 10 %")
         plot.line([0, top], [0, top], line_color=SOFT, line_dash="dashed")
-        source = {k: [r[k] for r in rows] for k in ("label", "measured_ms", "predicted_ms", "low_ms", "high_ms", "isolated_ms")}
-        plot.segment("measured_ms", "low_ms", "measured_ms", "high_ms", source=source, line_color=ACCENT, line_alpha=0.6)
-        dots = plot.scatter("measured_ms", "predicted_ms", source=source, size=8, color=ACCENT, legend_label="marginal costs + overhead")
+        source = {
+            k: [r[k] for r in rows]
+            for k in ("label", "measured_ms", "predicted_ms", "low_ms", "high_ms", "isolated_ms")
+        }
+        plot.segment(
+            "measured_ms", "low_ms", "measured_ms", "high_ms", source=source, line_color=ACCENT, line_alpha=0.6
+        )
+        dots = plot.scatter(
+            "measured_ms", "predicted_ms", source=source, size=8, color=ACCENT, legend_label="marginal costs + overhead"
+        )
         if any(r["isolated_ms"] is not None for r in rows):
-            plot.scatter("measured_ms", "isolated_ms", source=source, size=6, color=WARM, marker="x", legend_label="sum of isolated operators")
+            plot.scatter(
+                "measured_ms",
+                "isolated_ms",
+                source=source,
+                size=6,
+                color=WARM,
+                marker="x",
+                legend_label="sum of isolated operators",
+            )
         plot.add_tools(
             HoverTool(
                 renderers=[dots],
@@ -132,7 +154,14 @@ def course(generations: Sequence[Mapping[str, Any]]) -> Figure:
     plot = _plot(title="Course of the search", width=560, height=340, x_axis_label="generation", y_axis_label="score")
     x = [g["generation"] for g in generations]
     feasible = [math.nan if g["best_feasible_score"] is None else g["best_feasible_score"] for g in generations]
-    plot.step(x, [g["best_fitness"] for g in generations], mode="after", color=SOFT, line_width=2, legend_label="best fitness (penalised)")
+    plot.step(
+        x,
+        [g["best_fitness"] for g in generations],
+        mode="after",
+        color=SOFT,
+        line_width=2,
+        legend_label="best fitness (penalised)",
+    )
     plot.step(x, feasible, mode="after", color=ACCENT, line_width=3, legend_label="best score within budget")
     plot.legend.location = "bottom_right"
     return plot
@@ -149,16 +178,26 @@ def evaluations(rows: Sequence[Mapping[str, Any]], budget_ms: float, best: Mappi
     from bokeh.models import HoverTool, Span
 
     plot = _plot(
-        title="Architectures evaluated", width=560, height=340,
-        x_axis_label="predicted latency, ms", y_axis_label="score (sum of three RMIs)",
+        title="Architectures evaluated",
+        width=560,
+        height=340,
+        x_axis_label="predicted latency, ms",
+        y_axis_label="score (sum of three RMIs)",
     )
     keys = ("label", "cost_ms", "score")
-    dots = plot.scatter("cost_ms", "score", source={k: [r[k] for r in rows] for k in keys}, size=6, color=COOL, alpha=0.55)
+    dots = plot.scatter(
+        "cost_ms", "score", source={k: [r[k] for r in rows] for k in keys}, size=6, color=COOL, alpha=0.55
+    )
     if best is not None:
         plot.scatter([best["cost_ms"]], [best["score"]], size=15, marker="star", color=WARM, legend_label="winner")
         plot.legend.location = "bottom_right"
     plot.add_layout(Span(location=budget_ms, dimension="height", line_color=INK, line_dash="dashed"))
-    plot.add_tools(HoverTool(renderers=[dots], tooltips=[("architecture", "@label"), ("cost", "@cost_ms{0.000} ms"), ("score", "@score{0.000}")]))
+    plot.add_tools(
+        HoverTool(
+            renderers=[dots],
+            tooltips=[("architecture", "@label"), ("cost", "@cost_ms{0.000} ms"), ("score", "@score{0.000}")],
+        )
+    )
     return plot
 
 
@@ -173,7 +212,9 @@ def layers(parts: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
     ordered = sorted(parts, key=lambda p: p["latency_ms"])
     labels = [p["label"] for p in ordered]
-    plot = _plot(title=title, y_range=labels, height=100 + 20 * len(labels), sizing_mode="stretch_width", x_axis_label="ms")
+    plot = _plot(
+        title=title, y_range=labels, height=100 + 20 * len(labels), sizing_mode="stretch_width", x_axis_label="ms"
+    )
     source = {
         "label": labels,
         "ms": [p["latency_ms"] for p in ordered],
@@ -182,5 +223,10 @@ def layers(parts: Sequence[Mapping[str, Any]], title: str) -> Figure:
         "color": [ACCENT if p["source"] == "table" else COOL if p["source"] == "regressor" else SOFT for p in ordered],
     }
     bars = plot.hbar(y="label", right="ms", height=0.7, source=source, fill_color="color", line_color=None)
-    plot.add_tools(HoverTool(renderers=[bars], tooltips=[("kernel", "@label"), ("together", "@ms{0.0000} ms"), ("times", "@count"), ("from", "@source")]))
+    plot.add_tools(
+        HoverTool(
+            renderers=[bars],
+            tooltips=[("kernel", "@label"), ("together", "@ms{0.0000} ms"), ("times", "@count"), ("from", "@source")],
+        )
+    )
     return plot

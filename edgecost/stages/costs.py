@@ -195,9 +195,7 @@ def _finite(value: float) -> float | None:
 
 
 def _percent(row: dict[str, Any]) -> dict[str, Any]:
-    scaled = {
-        k: None if row[k] is None else 100 * row[k] for k in ("mape", "rmspe", "within_5", "within_10")
-    }
+    scaled = {k: None if row[k] is None else 100 * row[k] for k in ("mape", "rmspe", "within_5", "within_10")}
     answer = {"target": row["target_id"], **{k: v for k, v in row.items() if k != "target_id"}, **scaled}
     return {**answer, "headline": row["model"] == HEADLINE_MODEL}
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from edgecost.stages.places import artefact_cache
 from profiler.errors import ConfigError, DeviceError
 from profiler.fleet.targets import Device, Target
-from profiler.measure.campaign import Campaign, Job
+from profiler.measure.campaign import Campaign
 from profiler.measure.config import MeasureConfig
-from profiler.measure.record import Role
+from profiler.measure.jobs import Job, kernel_plan_jobs, model_jobs
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
 
-__all__ = ["EFFORTS", "PlanOptions", "Run", "measure_config", "model_job", "plan_jobs", "prebuild", "profile_targets"]
+__all__ = ["EFFORTS", "PlanOptions", "Run", "measure_config", "plan_jobs", "prebuild", "profile_targets"]
 
 EFFORTS: dict[str, MeasureConfig] = {
     "record": MeasureConfig(),
@@ -136,11 +137,6 @@ def _read_model(path: Path) -> Workload:
     return replace(read.workload, name=path.name)
 
 
-def model_job(workload: Workload, split: str) -> Job:
-    """A whole network, measured end to end."""
-    return Job(workload, Role("model", workload.key, "whole", 1, split), label=workload.name)
-
-
 def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
     """All jobs that a target needs: kernels in stretches of 1, m and 2m, and whole networks.
 
@@ -156,23 +152,16 @@ def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
     covering, fit, held_out = _sampled_networks(options)
     files = [_read_model(path) for path in options.models]
     kernels = kernels_of([*covering, *fit, *held_out, *files], target.runtime, target.precision)
-    jobs: list[Job] = []
-    for plan in kernel_jobs(kernels, target.runtime, target.precision):
-        for repeats, workload in plan.jobs:
-            role = Role("kernel", plan.key, plan.isolation.mode, repeats)
-            jobs.append(Job(workload, role, plan.kernel.workload, plan.kernel.label, plan.companion_keys))
-    jobs += [model_job(w, "fit") for w in fit] + [model_job(w, "fit") for w in files]
-    return (*jobs, *(model_job(w, "held_out") for w in held_out))
+    plans = kernel_jobs(kernels, target.runtime, target.precision)
+    return (*kernel_plan_jobs(plans), *model_jobs([*fit, *files], "fit"), *model_jobs(held_out, "held_out"))
 
 
 def _build_one(workload: dict[str, Any], runtime: str, precision: str, root: str) -> None:
     from profiler.errors import EdgeCostError
     from profiler.workloads.artefacts import ArtefactCache
 
-    try:
+    with suppress(EdgeCostError):  # the campaign meets it again and journals it with its type
         ArtefactCache(Path(root)).get(Workload.from_dict(workload), runtime, precision)  # type: ignore[arg-type]
-    except EdgeCostError:
-        pass  # the campaign meets it again and journals it with its type
 
 
 def prebuild(jobs: Iterable[tuple[Target, Job]], cache_root: Path) -> int:
@@ -238,7 +227,5 @@ def profile_targets(
             runs.append(Run(target.id, folder, kernels, models, 0, 0, fault=str(error)))
             continue
         wall_s = time.monotonic() - started
-        runs.append(
-            Run(target.id, folder, kernels, models, result.measured, result.resumed, result.failures, wall_s)
-        )
+        runs.append(Run(target.id, folder, kernels, models, result.measured, result.resumed, result.failures, wall_s))
     return runs

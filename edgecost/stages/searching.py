@@ -69,7 +69,7 @@ def cost_function(space: SearchSpace, model: CostModel) -> CostFunction:
 
 
 def quantile_budget(table: CostTable, target: str, quantile: float, seed: int) -> float:
-    """A budget in ms, to three digits, that a share `quantile` of random connected architectures is predicted to meet."""
+    """A budget in ms, to three digits, that a share `quantile` of random architectures is predicted to meet."""
     import numpy as np
 
     from search.spaces import find_space

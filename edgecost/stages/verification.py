@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.costs import load_table, write_json
+from edgecost.stages.costs import write_json
 from edgecost.stages.places import artefact_cache
-from edgecost.stages.profiling import measure_config, model_job
+from edgecost.stages.profiling import measure_config
 from edgecost.stages.targets import find_target
 from profiler.errors import ConfigError, MeasurementError
 from profiler.fleet.targets import Device
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
+    from profiler.tables.row import Row
 
 __all__ = ["read_study", "verify_study"]
 
@@ -52,6 +53,8 @@ def verify_study(
     """
     from profiler.fleet.session import connect
     from profiler.measure.campaign import Campaign
+    from profiler.tables.table import CostTable
+    from profiler.measure.jobs import model_jobs
     from profiler.workloads.artefacts import ArtefactCache
     from search.spaces import find_space
     from search.spaces.base import Architecture
@@ -63,17 +66,16 @@ def verify_study(
     workload = space.workload(arch)
     config = replace(measure_config(effort), rounds=5)
     campaign = Campaign(connect, ArtefactCache(artefact_cache()), results, config, progress)
-    campaign.run(device, target, [model_job(workload, "verify")], f"verify-{target.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}")
-    found = [r for r in load_table(results).rows(target_id=target.id, kind="model") if r.key == workload.key and r.split == "verify"]
-    if not found or found[0].status != "ok" or not math.isfinite(found[0].latency_ns):
-        why = found[0].status if found else "nothing was measured"
-        raise MeasurementError(f"the winner could not be measured on {target.id}: {why}; see the journal below {results}")
-    return _judge(study, found[0].latency_ns / 1e6, found[0].low_ns / 1e6, found[0].high_ns / 1e6, found[0].issues, path, results)
+    run_id = f"verify-{target.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}"
+    run = campaign.run(device, target, model_jobs([workload]), run_id)
+    (row,) = CostTable.from_runs([run.run_dir]).rows(target_id=target.id, kind="model", with_failed=True)
+    if row.status != "ok" or not math.isfinite(row.latency_ns):
+        raise MeasurementError(f"the winner could not be measured on {target.id}: {row.status}; see {run.run_dir}")
+    return _judge(study, row, path, results)
 
 
-def _judge(
-    study: dict[str, Any], measured: float, low: float, high: float, issues: Sequence[str], path: Path, results: Path
-) -> dict[str, Any]:
+def _judge(study: dict[str, Any], row: Row, path: Path, results: Path) -> dict[str, Any]:
+    measured, low, high = (value / 1e6 for value in (row.latency_ns, row.low_ns, row.high_ns))
     budget, predicted = study["budget_ms"], study["best"]["cost_ms"]
     within = measured <= budget
     surely = "" if (high <= budget) == within and (low <= budget) == within else " (the interval spans the budget)"
@@ -92,7 +94,7 @@ def _judge(
         "low_ms": low,
         "high_ms": high,
         "within_budget": within,
-        "issues": list(issues),
+        "issues": list(row.issues),
         "sentence": sentence,
     }
     write_json(results / "verify.json", answer)

@@ -81,7 +81,7 @@ class EnergyMeter:
         window_s = self._clock() - self._began
         if not self._counters:
             return Energy(None, ["sensor_missing"], {})
-        notes = {"energy_scope": "SoC-rails", "energy_window_s": round(window_s, 3)}  # type: Dict[str, Any]
+        notes: Dict[str, Any] = {"energy_scope": "SoC-rails", "energy_window_s": round(window_s, 3)}
         total_uj = 0
         for counter in self._counters:
             now = _number(os.path.join(counter.folder, "energy_uj"))

@@ -66,15 +66,22 @@ class Settings(NamedTuple):
         Raises:
             ValueError: naming the field that is missing or no number of its kind.
         """
-        found = []
-        for name, kind in cls.__annotations__.items():
-            value = config.get(name) if isinstance(config, dict) else None
-            whole = kind in (int, "int")
-            usable = isinstance(value, int) or (not whole and isinstance(value, float) and math.isfinite(value))
-            if isinstance(value, bool) or not usable or value < 0:
-                raise ValueError("config.%s must be a %s >= 0" % (name, "whole number" if whole else "number"))
-            found.append(value)
-        return cls(*found)
+        return cls(
+            min_batch_s=_number(config, "min_batch_s"),
+            warmup_runs=int(_number(config, "warmup_runs", whole=True)),
+            warmup_s=_number(config, "warmup_s"),
+            min_batches=int(_number(config, "min_batches", whole=True)),
+            target_half_width=_number(config, "target_half_width"),
+            cap_s=_number(config, "cap_s"),
+        )
+
+
+def _number(config: Any, name: str, whole: bool = False) -> float:
+    value = config.get(name) if isinstance(config, dict) else None
+    usable = isinstance(value, int) or (not whole and isinstance(value, float) and math.isfinite(value))
+    if not usable or isinstance(value, bool) or value is None or value < 0:
+        raise ValueError("config.%s must be a %s >= 0" % (name, "whole number" if whole else "number"))
+    return float(value)
 
 
 class WarmUp(NamedTuple):
@@ -162,7 +169,7 @@ def warm_up(run: Run, settings: Settings, least_ns: int, clock: Clock = time.per
     began = clock()
     asked_ns = settings.warmup_s * 1e9
     done, runs = 0, 1
-    batches = []  # type: List[float]
+    batches: List[float] = []
     while True:
         took = time_batch(run, runs, clock)
         done += runs
@@ -206,7 +213,7 @@ def sample(run: Run, runs_per_batch: int, settings: Settings, clock: Clock = tim
 
     At the cap there may be fewer than `min_batches` samples, never none; that does not count as converged.
     """
-    samples = []  # type: List[int]
+    samples: List[int] = []
     began = clock()
     check_at = max(1, settings.min_batches)
     while True:

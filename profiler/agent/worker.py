@@ -1,110 +1,216 @@
-"""The worker: a process of its own that loads and times one artefact after the other, so that a crash is contained."""
+"""The worker: a process of its own that loads and times one artefact after the other, so that a crash is contained.
+
+serve -> worker   {"op": "job", ...} as the host sent it; end of file: the worker ends at once
+worker -> serve   {"event": "ready"}, {"event": "stage", "stage": ...} before each step, {"event": "result", ...}
+"""
 
 from __future__ import annotations
 
+import gc
 import json
-import math
 import os
-import sys
+import queue
+import threading
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, Optional
 
+from . import failures, outputs, runtimes, timing
 from .facts import moment
-from .runtimes import load
 from .sensors import EnergyMeter
-from .timing import clock_facts, measure
 
-FP32_TOLERANCE = 1e-2
-INT8_LEAST_SNR_DB = 8.0
+Say = Callable[[Dict[str, Any]], None]
+
+
+class WrongOutput(Exception):
+    """The output disagrees with the host's reference."""
 
 
 def work() -> int:
-    """Answer jobs from stdin on what was stdout when the process began, until stdin ends."""
-    # runtimes chatter on stdout: the protocol keeps the real one, everybody else gets stderr
+    """Answer jobs on what was stdout when the process began, until stdin ends."""
+    # runtimes chatter on stdout: the protocol keeps the real one and everybody else gets stderr
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    clock = clock_facts()
-    for line in sys.stdin:
-        reply = handle(json.loads(line), clock)
-        answers.write(json.dumps(reply) + "\n")
+    _be_expendable()
+
+    def say(message: Dict[str, Any]) -> None:
+        answers.write(json.dumps(message, allow_nan=False) + "\n")
         answers.flush()
-    return 0
+
+    jobs = _incoming()
+    clock = timing.calibrate()
+    say({"event": "ready"})
+    while True:
+        request = jobs.get()
+        say(dict(run_job(request, clock, say), event="result"))
 
 
-def handle(job: Dict[str, Any], clock: Dict[str, float]) -> Dict[str, Any]:
-    """Run one job; whatever goes wrong inside becomes a typed reply."""
+def _incoming() -> queue.Queue[Dict[str, Any]]:
+    """Jobs as a thread reads them, which ends the process as soon as nobody can want its result any more.
+
+    The thread sleeps in read() while jobs are timed, and takes nothing from them.
+    """
+    source = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    jobs: queue.Queue[Dict[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        try:
+            for line in source:
+                jobs.put(json.loads(line.decode("utf-8")))
+        finally:
+            os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return jobs
+
+
+def _be_expendable() -> None:
+    """Have the kernel take this process first when memory runs out, and keep its cores off the board's small disk."""
     try:
-        return _measured(job, clock)
-    except MemoryError as error:
-        return _failed("out_of_memory", error)
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, OSError, ValueError):
+        pass
+
+
+def run_job(job: Dict[str, Any], clock: timing.ClockFacts, say: Say) -> Dict[str, Any]:
+    """Run one job; whatever its runtime raises becomes a typed reply."""
+    attempt = Attempt(job, clock, say)
+    try:
+        attempt.measure()
     except Exception as error:
-        return _failed(classify(error), error)
+        wrong = isinstance(error, WrongOutput)
+        attempt.reply.update(
+            status="wrong_output" if wrong else failures.classify(attempt.stage, error),
+            error=failures.shorten(str(error)) if wrong else failures.describe(error),
+            samples_ns=[],
+            runs_per_batch=0,
+            energy_mj=None,
+        )
+    attempt.close()
+    return attempt.reply
 
 
-def _measured(job: Dict[str, Any], clock: Dict[str, float]) -> Dict[str, Any]:
-    start = time.perf_counter_ns()
-    runner = load(job)
-    load_ns = time.perf_counter_ns() - start
-    start = time.perf_counter_ns()
-    runner.run()
-    first_run_ns = time.perf_counter_ns() - start
-    verdict = compare(runner.output(), job["expected"], job["precision"])
-    reply = {"load_ns": load_ns, "first_run_ns": first_run_ns, "output_error": verdict["error"]}  # type: Dict[str, Any]
-    if not verdict["ok"]:
-        return dict(_failed("wrong_output", verdict["why"]), **reply)
-    before = moment()
-    meter = EnergyMeter()
-    timed = measure(runner.run, job["config"], clock)
-    runs = len(timed["samples_ns"]) * timed["runs_per_batch"] + timed["warmup_runs"]
-    energy_mj, issues = meter.energy_mj(runs)
-    env = {"clock": clock, "before": before, "after": moment(), "runtime": runner.version}
-    return dict(
-        reply, status="ok", samples_ns=timed["samples_ns"], runs_per_batch=timed["runs_per_batch"],
-        warmup_runs=timed["warmup_runs"], issues=timed["issues"] + issues + before["issues"],
-        energy_mj=energy_mj, error="", env=env,
-    )  # fmt: skip
-
-
-def compare(output: Any, expected: Dict[str, Any], precision: str) -> Dict[str, Any]:
-    """The output against the host's reference at the reference's positions."""
-    if output.size != expected["size"]:
-        return {"ok": False, "error": None, "why": "%d values instead of %d" % (output.size, expected["size"])}
-    found = [float(output[i]) for i in expected["indices"]]
-    if not all(math.isfinite(v) for v in found):
-        return {"ok": False, "error": None, "why": "the output holds NaN or infinity"}
-    differences = [a - b for a, b in zip(found, expected["values"])]
-    rms = expected["rms"] or 1.0
-    if precision == "fp32":
-        error = max(abs(d) for d in differences) / rms
-        return {"ok": error <= FP32_TOLERANCE, "error": error, "why": "off by %.2g of the output's rms" % error}
-    noise = sum(d * d for d in differences)
-    signal = sum(v * v for v in expected["values"])
-    error = math.sqrt(noise / len(differences)) / rms
-    snr_db = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else (math.inf if noise <= 0 else -math.inf)
-    return {"ok": snr_db >= INT8_LEAST_SNR_DB, "error": error, "why": "signal-to-noise of %.1f dB only" % snr_db}
-
-
-UNSUPPORTED = ("not implemented", "not_implemented", "unsupported", "not a registered function", "no op for", "is not supported", "unresolved custom op", "didn't find op")
-MEMORY = ("bad_alloc", "out of memory", "can't allocate memory", "cannot allocate memory", "failed to allocate")
-
-
-def classify(error: BaseException) -> str:
-    """The type of a failure that a runtime told in words."""
-    text = (type(error).__name__ + " " + str(error)).lower()
-    if any(word in text for word in MEMORY):
-        return "out_of_memory"
-    if any(word in text for word in UNSUPPORTED):
-        return "unsupported_operator"
-    if "no space left" in text:
-        return "disk_full"
-    return "crashed"
-
-
-def _failed(status: str, error: Any) -> Dict[str, Any]:
-    issues = []  # type: List[str]
-    name = type(error).__name__ + ": " if isinstance(error, BaseException) else ""
+def empty_reply(job_id: str) -> Dict[str, Any]:
+    """All fields of a reply, none of them known yet."""
     return {
-        "status": status, "issues": issues, "samples_ns": [], "runs_per_batch": 0, "load_ns": None,
-        "first_run_ns": None, "warmup_runs": 0, "output_error": None, "energy_mj": None,
-        "error": (name + str(error))[:500], "env": {},
-    }  # fmt: skip
+        "id": job_id,
+        "status": "ok",
+        "issues": [],
+        "samples_ns": [],
+        "runs_per_batch": 0,
+        "load_ns": None,
+        "first_run_ns": None,
+        "warmup_runs": 0,
+        "output_error": None,
+        "energy_mj": None,
+        "error": "",
+        "env": {},
+    }
+
+
+class Attempt:
+    """One job on its way: import, load, first run, comparison, warm-up, sampling.
+
+    Attributes:
+        stage: what it is doing.
+        reply: what is known so far.
+    """
+
+    def __init__(self, job: Dict[str, Any], clock: timing.ClockFacts, say: Say) -> None:
+        self.job = job
+        self.clock = clock
+        self.say = say
+        self.stage = "import"
+        self.reply = empty_reply(job["id"])
+        self.env: Dict[str, Any] = self.reply["env"]
+        self.model: Optional[runtimes.Model] = None
+
+    def enter(self, stage: str) -> None:
+        """Tell which step begins, so that a death or a timeout can be blamed on it."""
+        self.stage = stage
+        self.say({"event": "stage", "stage": stage})
+
+    def measure(self) -> None:
+        """Do it all; the reply is complete afterwards."""
+        name = self.job["runtime"]
+        self.enter("import")
+        runtime, version = runtimes.import_runtime(name)
+        self.env.update(
+            runtime=version,
+            threads=self.job["threads"],
+            clock_resolution_ns=self.clock.resolution_ns,
+            clock_overhead_ns=self.clock.overhead_ns,
+        )
+        self.enter("load")
+        start = time.perf_counter_ns()
+        model = self.model = runtimes.load(name, runtime, self.job)
+        self.reply["load_ns"] = time.perf_counter_ns() - start
+        self.env["interface"] = model.interface
+        self.enter("first run")
+        start = time.perf_counter_ns()
+        model.run()
+        self.reply["first_run_ns"] = time.perf_counter_ns() - start
+        model.settle()
+        self._compare(model)
+        self._time(model)
+
+    def _compare(self, model: runtimes.Model) -> None:
+        self.enter("comparison")
+        expected = self.job.get("expected")
+        if expected is None:
+            return
+        model.run()  # settling may have moved the outputs: what is compared is what will be timed
+        verdict = outputs.compare(model.output(), expected, self.job["precision"])
+        self.reply["output_error"] = verdict.error
+        if verdict.problem:
+            raise WrongOutput(verdict.problem)
+
+    def _time(self, model: runtimes.Model) -> None:
+        settings = timing.Settings.read(self.job["config"])
+        before = moment()
+        with timing.no_collections():
+            self.enter("warm-up")
+            start = time.perf_counter()
+            warm = timing.warm_up(model.run, settings, timing.least_batch_ns(settings, self.clock))
+            warmup_s = time.perf_counter() - start
+            self.enter("sampling")
+            meter = EnergyMeter()
+            start = time.perf_counter()
+            sampling = timing.sample(model.run, warm.runs_per_batch, settings)
+            sampling_s = time.perf_counter() - start
+            energy = meter.read(len(sampling.samples_ns) * warm.runs_per_batch)
+        after = moment()
+        issues = {
+            "not_steady": not warm.steady,
+            "ci_not_met": not sampling.converged,
+            "unpinned": not (before["pinned"] and after["pinned"]),
+        }
+        self.reply.update(
+            issues=[code for code, applies in issues.items() if applies] + energy.issues,
+            samples_ns=sampling.samples_ns,
+            runs_per_batch=warm.runs_per_batch,
+            warmup_runs=warm.runs,
+            energy_mj=energy.energy_mj,
+        )
+        self.env.update(before, **energy.notes)
+        self.env.update({name + "_after": after[name] for name in ("load_1min", "freq_mhz", "temperature_c")})
+        self.env.update(timing.describe(sampling), warmup_s=round(warmup_s, 3), sampling_s=round(sampling_s, 3))
+
+    def close(self) -> None:
+        """Free the artefact before the next one is loaded."""
+        if self.model is not None:
+            try:
+                self.model.close()
+            except Exception as error:  # the figures are there already
+                self.env["close_error"] = failures.describe(error)
+        self.model = None
+        gc.collect()

@@ -200,7 +200,8 @@ def _device(entry: DeviceEntry, folder: Path) -> Device:
 
 def _complaint(path: Path, root: yaml.Node | None, error: pydantic.ValidationError) -> str:
     """The first thing wrong, and how many more there are."""
-    problems = error.errors(include_url=False)
+    # a misspelt key also leaves the right one missing: say what is there and wrong before what is not there
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     location = tuple(first["loc"])
     field, message = yamltext.field_name(location), first["msg"]

@@ -193,7 +193,14 @@ class BoardSession:
 
     def _line(self, timeout_s: float) -> bytes:
         assert self._channel is not None
-        line = self._channel.read_line(max(0.0, timeout_s))
+        try:
+            line = self._channel.read_line(max(0.0, timeout_s))
+        except DeviceTimeout as error:
+            raise DeviceTimeout(
+                f"The agent on {self.device.id} has said nothing for {timeout_s:.3g} s: see whether the board hangs "
+                "or is overloaded, then run this again.",
+                self.device.id,
+            ) from error
         if line is None:
             raise self._ended(self._channel)
         return line
@@ -236,8 +243,8 @@ class BoardSession:
         limit_s = config.job_timeout_s + self._limits.margin_s
         deadline = time.monotonic() + limit_s
         channel.write_line(_encoded(job))
-        while (remaining_s := deadline - time.monotonic()) > 0:
-            message = messages.parse_message(self._line(min(remaining_s, self._limits.silence_s)), self.device.id)
+        while time.monotonic() < deadline:
+            message = messages.parse_message(self._line(self._limits.silence_s), self.device.id)
             if isinstance(message, messages.Result) and message.id == job["id"]:
                 return message.reply()
             if not isinstance(message, messages.Heartbeat):

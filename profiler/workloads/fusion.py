@@ -55,6 +55,7 @@ _MLAS_SUM = _tails("add relu", "add sigmoid", "add hsigmoid", "relu", "sigmoid",
 _MLAS = _tails("relu", "sigmoid", "hsigmoid")
 _CLIP = _tails("relu6")
 _CLAMPS = _tails("relu", "relu6")
+_XNNPACK_CLAMPED = ("conv2d", "grouped", "linear", "add", "mul", "avg_pool", "max_pool")
 
 FUSIONS: Mapping[tuple[Runtime, Precision], Fusions] = {
     # 1.31 on x86-64, optimised graph: Conv of com.microsoft.nchwc (a lone batch norm becomes one), FusedConv and
@@ -70,8 +71,10 @@ FUSIONS: Mapping[tuple[Runtime, Precision], Fusions] = {
         dict.fromkeys(("conv2d", "grouped", "linear", "add", "mul", "avg_pool", "batch_norm"), _CLAMPS),
         folds="weightless",
     ),
-    ("litert", "fp32"): Fusions(dict.fromkeys(("conv2d", "grouped", "linear", "add"), _CLAMPS)),
-    ("litert", "int8"): Fusions(dict.fromkeys(("conv2d", "grouped", "linear", "add"), _CLAMPS)),
+    # XNNPACK draws a clamp into what makes its input, if nothing else reads that
+    ("litert", "fp32"): Fusions(dict.fromkeys(_XNNPACK_CLAMPED, _CLAMPS)),
+    ("litert", "int8"): Fusions(dict.fromkeys(_XNNPACK_CLAMPED, _CLAMPS)),
+    # the executor's graph of a frozen trace: every operator apart, equal ones merged
     ("torch", "fp32"): Fusions({}, merges_equal=True, folds="all"),
 }
 """The rules by runtime and precision."""
@@ -129,9 +132,8 @@ def absorbs(kernel: Kernel, kind: str, runtime: Runtime, precision: Precision) -
 def cut(workload: Workload, runtime: Runtime, precision: Precision) -> tuple[Kernel, ...]:
     """The kernels that a runtime executes for a workload, in topological order.
 
-    Every operator that is executed belongs to exactly one kernel. Those that are not executed belong to none: what
-    no output depends on, identities, additions of zero, and what the runtime merges or computes when it loads the
-    model (see `Fusions`). An operator joins the kernel before it only where nothing else reads the tensor between.
+    Every operator that computes belongs to exactly one kernel. The others belong to none: what no output depends
+    on, identities, additions of zero, and what the runtime merges or computes when it loads the model (`Fusions`). An operator joins the kernel before it only where nothing else reads the tensor between.
 
     Raises:
         ConfigError: where there are no rules for runtime and precision.
@@ -185,7 +187,7 @@ def _executed(workload: Workload, rules: Fusions) -> _Inputs:
     for index, op in enumerate(workload.ops):
         if op.kind == "zero":
             constant.add(index)
-        if op.kind in ("input", "zero"):
+        if op.kind in ("input", "zero", "identity"):
             continue
         folds = rules.folds == "all" or (rules.folds == "weightless" and op.kind not in _WEIGHTED)
         if constant and folds and all(source in constant for source, _ in op.inputs):

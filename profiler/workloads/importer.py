@@ -7,6 +7,7 @@ that the rest can still be priced, and the node is listed in `Imported.unsupport
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,15 +77,24 @@ def read_onnx(path: str | Path) -> Imported:
     nodes = tuple(_node(proto) for proto in graph.node)
     _check_wired(graph, nodes, {name for name, _ in inputs} | set(constants), path)
     outputs = [value.name for value in graph.output]
-    reader = GraphReader(constants, nodes, _inferred_shapes(model, path), frozenset(outputs))
+    reader = GraphReader(constants, nodes, _inferred_shapes(model), frozenset(outputs))
+    passed = next((name for name in outputs if name in dict(inputs)), None)
+    if passed is not None:
+        raise ConfigError(f"{path}: its output {passed!r} is also one of its inputs; export it without that output")
     for name, shape in inputs:
         if shape:
             reader.refs[name] = reader.input(shape, name)
         else:
             reader.unknown.add(name)
     opset = max((o.version for o in model.opset_import if o.domain in _ONNX_DOMAINS), default=1)
-    unsupported = [problem for node in nodes if (problem := _read(reader, node, opset)) is not None]
-    return _finished(reader, outputs, tuple(unsupported), path)
+    unsupported: list[UnsupportedNode] = []
+    unread: list[str] = []
+    for node in nodes:
+        problem = _read(reader, node, opset)
+        if problem is not None:
+            unsupported.append(problem)
+            unread += node.inputs
+    return _finished(reader, outputs, unread, tuple(unsupported), path)
 
 
 # -------------------------------------------------------------------- the file
@@ -167,7 +177,7 @@ def _check_wired(graph: GraphProto, nodes: tuple[Node, ...], known: set[str], pa
             raise ConfigError(f"{path}: damaged: nothing makes its output {value.name!r}")
 
 
-def _inferred_shapes(model: ModelProto, path: Path) -> dict[str, Shape]:
+def _inferred_shapes(model: ModelProto) -> dict[str, Shape]:
     """Every tensor's shape that is fixed, by ONNX's own inference; best effort."""
     import onnx
 
@@ -198,16 +208,22 @@ def _read(reader: GraphReader, node: Node, opset: int) -> UnsupportedNode | None
         if handler is None:
             raise Unreadable("no operator of a workload does this")
         for name, ref in zip(node.outputs, handler(reader, node), strict=False):
-            reader.refs[name] = ref
+            if name:
+                reader.refs[name] = ref
     except (Unreadable, ConfigError) as error:
-        for name in node.outputs:
-            shape = reader.known_shapes.get(name)
-            if name and shape:
-                reader.refs[name] = reader.input(shape, name)
-            elif name:
-                reader.unknown.add(name)
-        return UnsupportedNode(node.name, node.kind, str(error))
-    return None
+        reason = str(error)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        reason = f"its attributes or inputs are not those of a valid {node.kind} ({error!r})"
+    else:
+        return None
+    for name in node.outputs:
+        shape = reader.known_shapes.get(name)
+        if name and shape:
+            reader.refs[name] = reader.input(shape, name)
+            reader.invented.add(name)
+        elif name:
+            reader.unknown.add(name)
+    return UnsupportedNode(node.name, node.kind, reason)
 
 
 def _folded(reader: GraphReader, node: Node, opset: int) -> bool:
@@ -249,12 +265,23 @@ def _folded(reader: GraphReader, node: Node, opset: int) -> bool:
 
 
 def _finished(
-    reader: GraphReader, outputs: list[str], unsupported: tuple[UnsupportedNode, ...], path: Path
+    reader: GraphReader, outputs: list[str], unread: list[str], unsupported: tuple[UnsupportedNode, ...], path: Path
 ) -> Imported:
-    leaving: list[Ref] = [reader.refs[name] for name in outputs if name in reader.refs]
-    if not leaving or all(op.kind == "input" for op in reader.ops):
+    """The workload; what only an unsupported node reads leaves it too, lest the ops behind it count as dead."""
+    leaving: list[Ref] = []
+    for name in outputs:
+        ref = reader.refs.get(name)
+        if ref is not None and reader.ops[ref[0]].kind == "input" and name not in reader.invented:
+            ref = reader.emit("identity", (ref,), name)
+        if ref is not None and name not in reader.invented:
+            leaving.append(ref)
+    for name in dict.fromkeys(unread):
+        ref = reader.padded[name].ref if name in reader.padded else reader.refs.get(name)
+        if ref is not None and ref not in leaving and reader.ops[ref[0]].kind not in ("input", "zero"):
+            leaving.append(ref)
+    if not leaving:
         names = tuple(dict.fromkeys(node.op_type for node in unsupported))
         raise UnsupportedOperator(f"{path}: none of its operators can be read ({', '.join(names)})", names)
-    workload = Workload(tuple(reader.ops), tuple(leaving), path.stem)
     weights: Mapping[int, Mapping[str, Any]] = reader.weights
+    workload = Workload(tuple(reader.ops), tuple(leaving), path.stem)
     return Imported(workload, weights, unsupported)

@@ -18,7 +18,7 @@ __all__ = ["GraphReader", "Node", "Padded", "Unreadable"]
 Array = NDArray[Any]
 
 
-class Unreadable(Exception):  # noqa: N818  # no error of the user's: it ends up in a list
+class Unreadable(Exception):
     """A node is outside of what a Workload can say; the message is the reason."""
 
 
@@ -67,6 +67,7 @@ class GraphReader:
         constants: arrays known without running the model, by tensor name.
         nodes: all nodes in order.
         known_shapes: shapes that shape inference found, by tensor name.
+        invented: the outputs of unsupported nodes, which are inputs of the workload.
         graph_outputs: names of the tensors that leave the graph.
         ops, shapes, weights: the workload so far.
         refs: the tensors of the workload, by their name in the file.
@@ -86,6 +87,7 @@ class GraphReader:
     refs: dict[str, Ref] = field(default_factory=dict)
     padded: dict[str, Padded] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    invented: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     readers: dict[str, list[Node]] = field(default_factory=dict)
 

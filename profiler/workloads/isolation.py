@@ -38,7 +38,7 @@ _MACS_PER_S = 4e10
 _BYTES_PER_S = 2e10
 _DISPATCH_S = 2e-6
 
-_MERGEABLE = frozenset({"relu", "relu6", "batch_norm", "identity", "hswish", "hsigmoid", "sigmoid"})
+_MERGEABLE = frozenset({"relu", "relu6", "batch_norm", "hswish", "hsigmoid", "sigmoid"})
 """Elementwise kinds that a runtime may merge into the kernel before them when nothing else reads that one."""
 
 _LAYOUT_OF_NEIGHBOURS: frozenset[tuple[Runtime, Precision]] = frozenset({("onnxruntime", "int8")})

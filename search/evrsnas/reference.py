@@ -70,10 +70,8 @@ def _block(b: WorkloadBuilder, x: Ref, channels: int, name: str, half: int | Non
     y = b.relu(b.batch_norm(y, name=f"{name}.bn1"))
     y = b.batch_norm(b.conv2d(y, channels, kernel=3, name=f"{name}.conv2"), name=f"{name}.bn2")
     if half is not None:
-        x = b.max_pool(x, kernel=1, stride=2)  # a window of one: every second pixel
-        # times zero and not a constant, which would have one row whatever the batch
-        zeros = b.split(b.mul(x, b.op("zero", shape=(1, channels // 2, half, half))), (channels // 4,) * 2)
-        x = b.concat(zeros[0], x, zeros[1])
+        zeros = b.op("zero", shape=(1, channels // 4, half, half))
+        x = b.concat(zeros, b.max_pool(x, kernel=1, stride=2), zeros)  # a window of one: every second pixel
     return b.relu(b.add(y, x))
 
 
@@ -137,7 +135,7 @@ def trained_reference(
 
     The cache's file is named by everything the weights depend on; a damaged one is trained and written anew.
     """
-    from profiler.workloads.builders.torch import WorkloadModule, module_weights
+    from profiler.workloads.builders.torch import build_module, module_weights
 
     workload, taps = resnet20(images.num_classes)
     recipe = {"recipe": _RECIPE, "network": workload.key, "images": images.digest, "seed": seed, "steps": steps}
@@ -150,7 +148,7 @@ def trained_reference(
             return Reference(workload, taps, _by_op(workload, arrays, path), float(arrays["accuracy"]), origin)
         except (ConfigError, KeyError):
             pass  # a cache is made anew when it cannot be read
-    module = WorkloadModule(workload)
+    module = build_module(workload)
     reached = train_classifier(module, images, steps, seed)
     weights = module_weights(module)
     if path is not None:
@@ -178,7 +176,8 @@ def read_reference(path: Path, images: ImageSet) -> Reference:
 
 def _read_npz(path: Path) -> Mapping[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # from memory: numpy leaves the file open when it is no archive
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             return {str(name): archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path} cannot be read as an .npz file of weights: {error}") from None

@@ -165,7 +165,10 @@ class RmiScorer:
 
     def score(self, arch: Architecture) -> float:
         """The mean score of `preset.networks` fresh networks of an architecture."""
-        with torch_threads(self.preset.threads):
+        import torch
+
+        # modules draw initial weights from the global generator before `reset` replaces them: leave it as it was
+        with torch_threads(self.preset.threads), torch.random.fork_rng(devices=[]):
             return float(np.mean([self._score_once(arch, i) for i in range(self.preset.networks)]))
 
     def _score_once(self, arch: Architecture, network: int) -> float:

@@ -39,7 +39,19 @@ def assert_one_sentence(code: int, err: str, *words: str) -> None:
 def test_help_names_every_verb(run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for verb in ("quickstart", "fleet", "devices", "profile", "table", "fit", "validate", "predict", "search", "verify", "report"):
+    for verb in (
+        "quickstart",
+        "fleet",
+        "devices",
+        "profile",
+        "table",
+        "fit",
+        "validate",
+        "predict",
+        "search",
+        "verify",
+        "report",
+    ):
         assert f" {verb} " in out
 
 
@@ -151,5 +163,3 @@ def test_a_wrong_option_is_exit_code_2(run) -> None:
     code, _, err = run("profile", "--tarrget", "x")
     assert code == 2
     assert "Traceback" not in err
-
-

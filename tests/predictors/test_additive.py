@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from predictors.additive import AdditiveModel, fit_overhead
+from predictors.additive import AdditiveModel, Sums, choose_overhead, fit_overhead
 from predictors.base import Prediction
 from predictors.population import count_matrix
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.tables.table import CostTable
 from profiler.workloads.fusion import cut
 from profiler.workloads.graph import Workload
-from tests.contracts.simulated_target import TARGET, networks, simulated_table, true_model_ms, without
+from tests.contracts.simulated_target import TARGET, changed, networks, simulated_table, true_model_ms, without
 
 
 def split(table: CostTable, name: str) -> list[Workload]:
@@ -52,7 +52,8 @@ def test_kernels_that_cost_less_inside_a_model_are_scaled() -> None:
 def test_dispatch_is_found() -> None:
     rng = np.random.default_rng(0)
     sums, counts = rng.uniform(1.0, 5.0, 12), rng.integers(5, 50, 12).astype(float)
-    fitted = fit_overhead("dispatch", sums, counts, 0.2 + 0.01 * counts + sums)
+    latency = 0.2 + 0.01 * counts + sums
+    fitted = fit_overhead("dispatch", Sums(sums, counts, latency, 1.0 / latency))
     assert (fitted.constant_ms, fitted.dispatch_ms, fitted.scale) == (pytest.approx(0.2), pytest.approx(0.01), 1.0)
     assert [p.latency_ms for p in fitted.parts(3.0, 10)] == [pytest.approx(0.2), pytest.approx(0.1)]
 
@@ -157,3 +158,40 @@ def test_a_population_costs_what_its_members_do(scale: float) -> None:
     predicted = model.predict(some)
     np.testing.assert_allclose(model.price(population), predicted)
     assert np.isfinite(predicted).any()
+
+
+def test_dispatch_is_charged_for_every_kernel() -> None:
+    model = AdditiveModel(overhead="dispatch", regressors=False).fit(simulated_table(scale=1.3), TARGET.id)
+    assert model.overhead_.dispatch_ms > 0.0
+    some = networks(10, seed=9)
+    for net, found in zip(some, model.estimate_many(some), strict=True):
+        known = len(cut(net, TARGET.runtime, TARGET.precision)) - len(found.missing)
+        parts = [p.latency_ms for p in found.by_op if p.source == "overhead"]
+        assert parts[1] == pytest.approx(known * model.overhead_.dispatch_ms)
+        assert math.fsum(p.latency_ms for p in found.by_op if p.source != "missing") == pytest.approx(found.latency_ms)
+    np.testing.assert_allclose(model.price(count_matrix(some, TARGET.runtime, TARGET.precision)), model.predict(some))
+
+
+def test_an_uncertain_kernel_widens_the_interval() -> None:
+    table = simulated_table(noise=0.01)
+    net = split(table, "held_out")[0]
+    kernel = cut(net, TARGET.runtime, TARGET.precision)[0]
+    row = table.lookup(TARGET.id, kernel.key)
+    wide = changed(table, kernel.key, low_ns=0.0, high_ns=2.0 * row.latency_ns, spread=math.nan)
+    before, after = (AdditiveModel().fit(t, TARGET.id).estimate(net) for t in (table, wide))
+    assert after.latency_ms == before.latency_ms
+    part = next(p for p in after.by_op if p.label == kernel.label)
+    assert after.high_ms - after.latency_ms >= part.half_width_ms
+    assert after.high_ms > before.high_ms
+
+
+def test_a_model_whose_rounds_disagree_does_not_choose_the_form() -> None:
+    rng = np.random.default_rng(0)
+    sums, counts = rng.uniform(1.0, 5.0, 12), rng.integers(5, 50, 12).astype(float)
+    latency = 0.8 * sums + 0.1
+    bad = np.where(np.arange(12) == 4, 6.0, 1.0)
+    trusted = choose_overhead(Sums(sums, counts, latency * bad, 1.0 / (latency * bad)))
+    doubted = choose_overhead(Sums(sums, counts, latency * bad, 1.0 / (latency * bad**4)))
+    assert doubted.form == "scaled"
+    assert doubted.scale == pytest.approx(0.8, abs=0.02)
+    assert abs(trusted.scale - 0.8) > abs(doubted.scale - 0.8)

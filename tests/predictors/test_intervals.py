@@ -58,10 +58,10 @@ def test_leave_one_out_does_not_see_the_row() -> None:
     target = 1.0 + 2.0 * np.arange(6.0)
     target[3] = 70.0
 
-    def fit_predict(rows: np.ndarray, values: np.ndarray, held: np.ndarray) -> np.ndarray:
-        return held @ nonnegative_fit(rows, values, 1.0 / values)
+    def fit_predict(rows: np.ndarray, values: np.ndarray, weights: np.ndarray, held: np.ndarray) -> np.ndarray:
+        return held @ nonnegative_fit(rows, values, weights)
 
-    residuals = leave_one_out(fit_predict, design, target)
+    residuals = leave_one_out(fit_predict, design, target, 1.0 / target)
     # all others lie on one line, so the outlier is predicted by it
     assert residuals[3] == pytest.approx((7.0 - 70.0) / 70.0)
 

@@ -95,3 +95,14 @@ def test_too_few_models_are_counted(table: CostTable) -> None:
 def test_content_hash_ignores_the_order_of_names() -> None:
     assert content_sha256({"a": 1, "b": [0.1]}) == content_sha256({"b": [0.1], "a": 1})
     assert content_sha256([0.1]) != content_sha256([0.1000000001])
+
+
+def test_models_whose_rounds_disagree_count_less(table: CostTable) -> None:
+    row = next(r for r in table.rows(TARGET.id, "model") if r.split == "fit")
+    exact = changed(table, row.key, low_ns=row.latency_ns, high_ns=row.latency_ns, spread=0.0)
+    vague = changed(table, row.key, low_ns=row.latency_ns, high_ns=row.latency_ns, spread=0.5, n_rounds=4)
+    for other, relative in ((exact, 0.05), (vague, math.hypot(0.05, 0.25))):
+        found = Measurements.from_table(other, TARGET.id)
+        index = [m.key for m in found.models].index(row.key)
+        assert found.model_weights[index] == pytest.approx(1.0 / (relative * found.models[index].latency_ms))
+        assert found.model_latencies_ms[index] == row.latency_ns / 1e6

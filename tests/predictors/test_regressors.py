@@ -75,6 +75,14 @@ def test_the_roofline_is_recovered() -> None:
     np.testing.assert_allclose(roofline.predict(features), latency, rtol=0.1)
 
 
+def test_bytes_that_never_limit_have_no_price() -> None:
+    features = random_features(60)
+    roofline = Roofline()
+    roofline.fit(features, 0.004 + features[:, MACS] * 2e-6, np.ones(60))
+    assert roofline.ms_per_byte == 0.0
+    assert roofline.ms_per_mac == pytest.approx(2e-6)
+
+
 def test_the_roofline_of_a_group_is_the_sum_over_its_kernels() -> None:
     groups = [random_features(n, seed=n) for n in (2, 3, 5, 8)]
     design = roofline_design(groups)
@@ -106,6 +114,16 @@ def test_trees_that_come_out_differently_are_noticed() -> None:
     state["predicted_ms"] = [1.01 * v for v in state["predicted_ms"]]
     with pytest.raises(StorageError, match="scikit-learn"):
         Forest("boosting").restore(state)
+
+
+@pytest.mark.parametrize("name", ["ridge", "boosting"])
+def test_weights_decide_between_rows_that_disagree(name: str) -> None:
+    features = np.repeat(random_features(1), 20, axis=0)
+    latency = np.array([1.0, 3.0] * 10)
+    for believed, weights in ((1.0, [1.0, 1e-3]), (3.0, [1e-3, 1.0])):
+        regressor = REGRESSORS[name]()
+        regressor.fit(features, latency, np.array(weights * 10))
+        assert regressor.predict(features[:1])[0] == pytest.approx(believed, rel=0.02)
 
 
 def test_a_ridge_of_other_features_is_refused() -> None:

@@ -222,7 +222,8 @@ class SSHTransport:
                 raise DeviceTimeout(f"{name} took longer than {seconds:g} s for {doing}.", name) from error
             if not self._client.is_active():
                 raise DeviceLost(f"The link to {name} broke during {doing}.", name) from error
-            raise DeviceError(f"{name} refused {doing} ({escape(str(error), 200)}).", name) from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DeviceError(f"{name} refused {doing} ({escape(reason, 200)}).", name) from error
         finally:
             timer.cancel()
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import profiler
 from profiler.errors import ConfigError, DeviceTimeout, StorageError
-from profiler.fleet.virtual.state import is_alive, read_state, remove_state
+from profiler.fleet.virtual.state import is_alive, process_start, read_state, remove_state
 
 __all__ = ["FleetStatus", "start", "status", "stop"]
 
@@ -72,33 +72,39 @@ def start(root: Path) -> FleetStatus:
         return now
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = now.log_path.open("wb")
+        now.log_path.touch(mode=0o600)
     except OSError as error:
         raise StorageError(f"The fleet's folder {root} cannot be written: {error.strerror}; choose another.") from error
-    command = [sys.executable, "-m", "profiler.fleet.virtual.serve", "--root", str(root.absolute())]
-    # the child must find this very package, installed or not, wherever the command was typed
-    paths = [str(Path(profiler.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    with log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
+    pid = _spawn([sys.executable, "-m", "profiler.fleet.virtual.serve", "--root", str(root.absolute())], now.log_path)
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ConfigError(f"The embedded fleet did not start: {_last_words(now.log_path)}")
         state = read_state(root)
-        if state is not None and state.pid == process.pid and is_alive(state):
+        if state is not None and state.pid == pid and is_alive(state):
             return status(root)
+        if process_start(pid) is None:
+            raise ConfigError(f"The embedded fleet did not start: {_last_words(now.log_path)}")
         time.sleep(_POLL_S)
-    process.kill()
-    process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
     raise DeviceTimeout(f"The embedded fleet did not come up within {_START_S:g} s: see {now.log_path}.")
+
+
+def _spawn(command: list[str], log: Path) -> int:
+    """Start a process that is nobody's child here, so that nobody need wait for it; its pid."""
+    # it must find this very package, installed or not, wherever the command was typed
+    paths = [str(Path(profiler.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    script = 'log=$1; shift; "$@" > "$log" 2>&1 < /dev/null & echo $!'
+    shell = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", str(log), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        check=True,
+        text=True,
+    )
+    return int(shell.stdout)
 
 
 def _last_words(log: Path) -> str:

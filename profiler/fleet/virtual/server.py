@@ -251,7 +251,15 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         # children may outlive the command itself; the group is theirs too
         _signal(child, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(child.wait(), _GRACE_S)
+            await asyncio.wait_for(
+                asyncio.gather(child.wait(), _discard(child.stdout), _discard(child.stderr)), _GRACE_S
+            )
+
+
+async def _discard(stream: asyncio.StreamReader | None) -> None:
+    """Read to the end: a pipe whose reader has stopped half-way would not notice that it is over."""
+    while stream is not None and await stream.read(_CHUNK_BYTES):
+        pass
 
 
 def _signal(child: asyncio.subprocess.Process, number: int) -> None:

@@ -28,6 +28,7 @@ devices:
     host_key: "SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB" # old
     targets: [{runtime: torch, precision: fp32}]
 """
+TARGETS = "targets: [{runtime: torch, precision: fp32}]"
 KEY = "SHA256:" + "A" * 43
 
 Write = Callable[[str], Path]
@@ -122,7 +123,9 @@ def test_int8_with_torch_is_refused(devices_file: Write) -> None:
     assert "fp32 only" in complaint(devices_file(GOOD.replace("torch, precision: fp32", "torch, precision: int8")))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "just words", "version: 2\ndevices: []", "version: 1", "&a [*a]", "? [a]\n: b"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "just words", "version: 2\ndevices: []", "version: 1", "&a [*a]", "? [a]\n: b"]
+)
 def test_what_is_no_devices_file_at_all_is_one_sentence(devices_file: Write, text: str) -> None:
     complaint(devices_file(text))
 
@@ -165,10 +168,10 @@ def test_pinning_replaces_a_key_and_keeps_its_comment(devices_file: Write) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        "version: 1\ndevices: [{id: a, host: h, user: u, targets: [{runtime: torch, precision: fp32}]}]\n",
-        "version: 1\r\ndevices:\r\n- id: a\r\n  host: h\r\n  user: u\r\n  targets: [{runtime: torch, precision: fp32}]\r\n",
-        "version: 1\ndevices:\n- user: u\n  host_key:\n  id: a\n  host: h\n  targets: [{runtime: torch, precision: fp32}]",
-        "version: 1\ndevices:\n- user: u\n  host: h\n  targets: [{runtime: torch, precision: fp32}]\n  id: a",
+        f"version: 1\ndevices: [{{id: a, host: h, user: u, {TARGETS}}}]\n",
+        f"version: 1\r\ndevices:\r\n- id: a\r\n  host: h\r\n  user: u\r\n  {TARGETS}\r\n",
+        f"version: 1\ndevices:\n- user: u\n  host_key:\n  id: a\n  host: h\n  {TARGETS}",
+        f"version: 1\ndevices:\n- user: u\n  host: h\n  {TARGETS}\n  id: a",
     ],
     ids=["flow style", "CRLF", "empty value", "last line without an end"],
 )

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -76,7 +77,7 @@ def test_a_fresh_worker_every_round_and_one_connection(tmp_path: Path, fakes: Mo
     marks = [e for e in world.events if len(e) != 32]
     assert marks == ["connect", "worker", "worker", "worker", "close"]
     places = [i for i, e in enumerate(world.events) if e == "worker"]
-    assert [b - a for a, b in zip(places, places[1:], strict=False)] == [12, 12]
+    assert [b - a for a, b in pairwise(places)] == [12, 12]
 
 
 def test_groups_stay_together_and_rounds_differ_in_order(tmp_path: Path, fakes: ModuleType, world):
@@ -234,7 +235,7 @@ def test_five_faulty_jobs_in_a_row_stop_the_campaign(tmp_path: Path, fakes: Modu
             raise DeviceLost("stalled", "fake")
 
     world.faults = faults
-    with pytest.raises(DeviceLost, match="'fake' failed 5 jobs in a row.*same command again"):
+    with pytest.raises(DeviceLost, match=r"'fake' failed 5 jobs in a row.*same command again"):
         run(fakes, world, tmp_path)
     assert [m.status for m in contents(tmp_path).measurements] == ["ok"] * 3 + ["link_lost"] * 5
     assert run(fakes, fakes.World(), tmp_path).measured == 30

@@ -56,7 +56,7 @@ def test_another_board_is_not_mixed_in_and_load_may_change(tmp_path: Path, fakes
 def test_a_broken_header_is_refused(tmp_path: Path, fakes: ModuleType, text: str):
     folder = begun(tmp_path, fakes)
     (folder.path / "run.json").write_text(text)
-    with pytest.raises(StorageError, match="run.json is not the header of a run"):
+    with pytest.raises(StorageError, match=r"run.json is not the header of a run"):
         folder.check_same(fakes.DEVICE, fakes.TARGET, fakes.CONFIG)
 
 
@@ -98,7 +98,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(StorageError, match="cannot write .*: no space left on device"):
+    with pytest.raises(StorageError, match=r"cannot write .*: no space left on device"):
         write_atomically(path, [b"new"])
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]

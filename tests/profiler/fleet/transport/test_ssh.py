@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import paramiko
 import pytest
-from proxy import Proxy
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from profiler.errors import (
     AuthenticationFailed,
@@ -24,7 +26,7 @@ from profiler.errors import (
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import Limits, SSHTransport, connect, fetch_fingerprint
 
-BRIEF = Limits(connect_s=5, handshake_s=0.5, auth_s=5, channel_s=0.5, transfer_s=0.5)
+BRIEF = Limits(connect_s=5, handshake_s=0.5, auth_s=5, channel_s=2, transfer_s=1)
 
 
 def public_line(board: Device) -> str:
@@ -172,7 +174,9 @@ def test_a_private_key_that_cannot_be_used_is_named(board: Device, tmp_path: Pat
     path = tmp_path / "key"
     expected = {None: "No such file", "no key": "no private key", "passphrase": "passphrase"}[content]
     if content == "passphrase":
-        asyncssh.generate_private_key("ssh-ed25519").write_private_key(path, passphrase="secret", rounds=1)
+        key = ed25519.Ed25519PrivateKey.generate()
+        locked = serialization.BestAvailableEncryption(b"secret")
+        path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, locked))
     elif content is not None:
         path.write_text(content)
     with pytest.raises(ConfigError, match=f"{path}.*{expected}.*identity_file"):
@@ -222,7 +226,7 @@ def test_a_server_that_says_nothing_is_a_timeout(board: Device) -> None:
     silent = threading.Event()
     with server(lambda _: silent.wait(10) and None) as port:
         try:
-            with pytest.raises(DeviceTimeout, match="said nothing for 0.5 s"):
+            with pytest.raises(DeviceTimeout, match="said nothing for"):
                 connect(replace(board, port=port), BRIEF)
         finally:
             silent.set()
@@ -232,24 +236,23 @@ def test_a_server_that_says_nothing_is_a_timeout(board: Device) -> None:
 
 
 @pytest.fixture
-def proxied(board: Device) -> Iterator[tuple[Proxy, SSHTransport]]:
-    with Proxy(board.host, board.port) as proxy:
-        link = connect(replace(board, port=proxy.port), replace(BRIEF, handshake_s=10))
-        yield proxy, link
-        link.close()
+def link(proxy: Any, board: Device) -> Iterator[SSHTransport]:
+    """A link through `proxy`."""
+    link = connect(replace(board, port=proxy.port), replace(BRIEF, handshake_s=10))
+    yield link
+    link.close()
 
 
 @pytest.mark.parametrize("act", ["run", "open", "put", "exists"])
-def test_a_board_that_falls_silent_never_hangs_us(proxied: tuple[Proxy, SSHTransport], act: str) -> None:
-    proxy, link = proxied
+def test_a_board_that_falls_silent_never_hangs_us(proxy: Any, link: SSHTransport, act: str) -> None:
     link.run(["true"], timeout_s=10)
-    link.exists("/")
+    link.exists("x")
     proxy.stall()
     actions: dict[str, Callable[[], object]] = {
         "run": lambda: link.run(["true"], timeout_s=0.5),
         "open": lambda: link.open(["cat"]),
         "put": lambda: link.put(b"x" * 10_000_000, "x"),
-        "exists": lambda: link.exists("/"),
+        "exists": lambda: link.exists("x"),
     }
     with pytest.raises(DeviceTimeout):
         actions[act]()
@@ -257,8 +260,7 @@ def test_a_board_that_falls_silent_never_hangs_us(proxied: tuple[Proxy, SSHTrans
         link.run(["true"], timeout_s=0.5)
 
 
-def test_a_board_that_falls_silent_during_a_conversation(proxied: tuple[Proxy, SSHTransport]) -> None:
-    proxy, link = proxied
+def test_a_board_that_falls_silent_during_a_conversation(proxy: Any, link: SSHTransport) -> None:
     channel = link.open(["cat"])
     channel.write_line(b"hello")
     assert channel.read_line(10) == b"hello"
@@ -269,8 +271,7 @@ def test_a_board_that_falls_silent_during_a_conversation(proxied: tuple[Proxy, S
         channel.write_line(b"x" * 50_000_000)
 
 
-def test_a_link_that_breaks_is_not_mistaken_for_a_command_that_ends(proxied: tuple[Proxy, SSHTransport]) -> None:
-    proxy, link = proxied
+def test_a_link_that_breaks_is_not_mistaken_for_a_command_that_ends(proxy: Any, link: SSHTransport) -> None:
     channel = link.open(["cat"])
     channel.write_line(b"hello")
     assert channel.read_line(10) == b"hello"
@@ -281,8 +282,7 @@ def test_a_link_that_breaks_is_not_mistaken_for_a_command_that_ends(proxied: tup
         link.run(["true"], timeout_s=5)
 
 
-def test_a_link_that_breaks_under_a_command_is_lost(proxied: tuple[Proxy, SSHTransport]) -> None:
-    proxy, link = proxied
+def test_a_link_that_breaks_under_a_command_is_lost(proxy: Any, link: SSHTransport) -> None:
     threading.Timer(0.3, proxy.cut).start()
     with pytest.raises(DeviceLost):
         link.run(["sleep", "30"], timeout_s=10)
