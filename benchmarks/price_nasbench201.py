@@ -37,7 +37,7 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     return result, time.perf_counter() - start
 
 
-def prepare(cells: int, runtime: str, precision: str, folder: Path, workers: int) -> Population:
+def prepare(cells: int, runtime: str, precision: str, folder: Path) -> Population:
     space = NasBench201()
 
     def workloads() -> Iterator[Workload]:
@@ -45,11 +45,11 @@ def prepare(cells: int, runtime: str, precision: str, folder: Path, workers: int
 
     def counts() -> Population:
         space_id = f"{space.name} cells_per_stage={cells}"
-        return count_matrix(workloads, runtime, precision, cache=folder, space_id=space_id, workers=workers)
+        return count_matrix(workloads, runtime, precision, cache=folder, space_id=space_id)
 
     _, first_s = timed(counts)
     population, cached_s = timed(counts)
-    print(f"counts, first time    {first_s:8.2f} s   ({workers} process{'es' if workers > 1 else ''})")
+    print(f"counts, first time    {first_s:8.2f} s")
     print(f"counts, from cache    {cached_s:8.3f} s")
     print(
         f"{population.counts.shape[0]} architectures, {len(population.kernels)} distinct kernels, "
@@ -63,14 +63,13 @@ def main() -> int:
     parser.add_argument("--results", type=Path, help="folder of results to take a table from")
     parser.add_argument("--target", help="target id in that table")
     parser.add_argument("--cells", type=int, default=5, help="cells a stage")
-    parser.add_argument("--workers", type=int, default=1, help="processes that count")
     args = parser.parse_args()
     runtime, precision, pricer = "onnxruntime", "fp32", None
     if args.results is not None:
         model = AdditiveModel().fit(CostTable.from_results(args.results), args.target)
         runtime, precision, pricer = model.runtime_, model.precision_, model.price
     with tempfile.TemporaryDirectory() as folder:
-        population = prepare(args.cells, runtime, precision, Path(folder), args.workers)
+        population = prepare(args.cells, runtime, precision, Path(folder))
     if pricer is None:
         costs_ms = np.random.default_rng(0).uniform(0.01, 1.0, len(population.kernels))
         latency_ms, first_s = timed(lambda: price(population, costs_ms))

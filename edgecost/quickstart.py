@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["QuickstartOptions", "run_quickstart"]
 
 SEARCH_BOARD = "ort-fp32-t1"
-BUDGET_QUANTILE = 0.4
+BUDGET_QUANTILE = 0.5
 """The budget: a latency that so large a share of the space's random architectures stays below."""
 
 
@@ -63,7 +63,7 @@ class QuickstartOptions:
     @property
     def training_steps(self) -> int:
         """Batches that the winner and its control are trained on."""
-        return 20 if self.small else 60
+        return 20 if self.small else 100
 
 
 def run_quickstart(options: QuickstartOptions, progress: Progress) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     population = count_matrix(workloads, "onnxruntime", "fp32", cache=folder, space_id="nasbench201-c16-n5-32")
     latency_ms = price(population, costs_ms)      # 15,625 architectures in milliseconds
 
-Counting takes minutes for a large space, since every workload is built and cut into kernels; it needs no
+Counting takes a minute or two for a large space, since every workload is built and cut into kernels; it needs no
 measurement and depends on the runtime's fusion rules only, so it is kept on disk.
 """
 
@@ -13,9 +13,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Population", "count_matrix", "price"]
 
 FORMAT_VERSION = 1
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ def count_matrix(
     *,
     cache: Path | None = None,
     space_id: str = "",
-    workers: int = 1,
 ) -> Population:
     """Cut every workload into the kernels that a runtime executes, and count them.
 
@@ -92,7 +89,6 @@ def count_matrix(
         runtime, precision: whose fusion rules to go by.
         cache: folder in which counts are kept, under a name made of everything they depend on.
         space_id: names what `workloads` holds, macro parameters included; needed with `cache`.
-        workers: processes that cut; worth it from some thousand workloads on.
 
     Raises:
         ConfigError: for a cache without a space id.
@@ -107,7 +103,7 @@ def count_matrix(
         if population is not None:
             return population
     made = workloads() if callable(workloads) else workloads
-    population = _count(made, runtime, precision, workers)
+    population = _count(made, runtime, precision)
     if path is not None:
         _write(path, population)
     return population
@@ -121,14 +117,14 @@ def _cache_key(space_id: str, runtime: str, precision: str) -> str:
 # -------------------------------------------------------------------- counting
 
 
-def _count(workloads: Iterable[Workload], runtime: Runtime, precision: Precision, workers: int) -> Population:
+def _count(workloads: Iterable[Workload], runtime: Runtime, precision: Precision) -> Population:
     from scipy.sparse import csr_matrix
 
     columns: dict[str, int] = {}
     kernels: list[Kernel] = []
     indptr, indices, data = [0], [], []
-    for counted in _counted(workloads, runtime, precision, workers):
-        for kernel, n in counted:
+    for workload in workloads:
+        for kernel, n in _cut_one(workload, runtime, precision):
             column = columns.setdefault(kernel.key, len(kernels))
             if column == len(kernels):
                 kernels.append(kernel)
@@ -139,37 +135,7 @@ def _count(workloads: Iterable[Workload], runtime: Runtime, precision: Precision
     return Population(csr_matrix((data, indices, indptr), shape=shape, dtype=np.float64), tuple(kernels))
 
 
-Counted = list[tuple[Kernel, int]]
-
-
-def _counted(workloads: Iterable[Workload], runtime: Runtime, precision: Precision, workers: int) -> Iterator[Counted]:
-    if workers == 1:
-        for workload in workloads:
-            yield _cut_one(workload, runtime, precision)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    # spawned, not forked: the caller may hold threads (SSH connections, an event loop)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for counted in pool.map(_cut_chunk, _chunks(workloads, runtime, precision)):
-            yield from counted
-
-
-def _chunks(
-    workloads: Iterable[Workload], runtime: Runtime, precision: Precision
-) -> Iterator[tuple[list[Workload], Runtime, Precision]]:
-    iterator = iter(workloads)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk, runtime, precision
-
-
-def _cut_chunk(task: tuple[list[Workload], Runtime, Precision]) -> list[Counted]:
-    workloads, runtime, precision = task
-    return [_cut_one(workload, runtime, precision) for workload in workloads]
-
-
-def _cut_one(workload: Workload, runtime: Runtime, precision: Precision) -> Counted:
+def _cut_one(workload: Workload, runtime: Runtime, precision: Precision) -> list[tuple[Kernel, int]]:
     by_key: dict[str, Kernel] = {}
     counts: Counter[str] = Counter()
     for kernel in cut(workload, runtime, precision):

@@ -38,7 +38,6 @@ def predict(
             typer.echo(f"not covered: {line}")
     if answer["unsupported"]:
         names = ", ".join(sorted({u["op_type"] for u in answer["unsupported"]}))
-        say(
-            f"edgecost: {model}: operators that edgecost does not know: {names}; the total above leaves them out and is a lower bound"
-        )
+        unknown = f"{model}: operators that edgecost does not know: {names}"
+        say(f"edgecost: {unknown}; the total above leaves them out and is a lower bound")
         raise typer.Exit(2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from edgecost.cli.options import ResultsOption, SeedOption, TargetOption
-from edgecost.cli.output import JsonOption, emit_json, progress
+from edgecost.cli.output import JsonOption, emit_json, progress, say
 
 __all__ = ["app"]
 
@@ -47,7 +47,8 @@ def evrsnas(
         answer = search_evrsnas(options, results=results, out=out, progress=bar)
     if json_:
         emit_json(answer)
-    else:
+    elif answer["feasible"]:
         typer.echo(answer["sentence"])
     if not answer["feasible"]:
-        raise typer.Exit(1)
+        say(f"edgecost: {answer['sentence']}; the study is in {answer['file']}")
+        raise typer.Exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def search_evrsnas(
         config,
         cost_function(space, model),
         path,
-        cost_identity=model.measurements_sha256_,
+        cost_identity=json.dumps(model.to_dict(), sort_keys=True),
         cache_dir=results / "search" / "cache",
         progress=progress,
         space=space,

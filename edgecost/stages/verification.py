@@ -53,8 +53,8 @@ def verify_study(
     """
     from profiler.fleet.session import connect
     from profiler.measure.campaign import Campaign
-    from profiler.tables.table import CostTable
     from profiler.measure.jobs import model_jobs
+    from profiler.tables.table import CostTable
     from profiler.workloads.artefacts import ArtefactCache
     from search.spaces import find_space
     from search.spaces.base import Architecture

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import List, Optional
+
+from .facts import facts
+from .jobs import serve
+from .worker import work
 
 USAGE = "usage: agent.pyz serve | facts | worker\n"
 
@@ -11,20 +16,11 @@ USAGE = "usage: agent.pyz serve | facts | worker\n"
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run what the only argument names; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    # imported late: a worker needs nothing of the server, and a server nothing of the worker
     if given == ["serve"]:
-        from .jobs import serve
-
         return serve()
     if given == ["worker"]:
-        from .worker import work
-
         return work()
     if given == ["facts"]:
-        import json
-
-        from .facts import facts
-
         sys.stdout.write(json.dumps(facts()) + "\n")
         return 0
     sys.stderr.write(USAGE)

@@ -61,7 +61,7 @@ def check_job(request: Dict[str, Any]) -> None:
     if request["runtime"] not in IMPORTERS:
         raise BadRequest("job.runtime must be one of %s" % ", ".join(sorted(IMPORTERS)))
     threads, config = request.get("threads"), request.get("config")
-    if not isinstance(threads, int) or threads < 1:
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
         raise BadRequest("job.threads must be a whole number >= 1")
     if not isinstance(config, dict) or not isinstance(config.get("job_timeout_s"), (int, float)):
         raise BadRequest("job.config.job_timeout_s must be a number")
@@ -185,25 +185,38 @@ class Agent:
             WorkerDied, TimeoutError: it did not come to a result.
         """
         deadline = time.monotonic() + PREPARE_S
-        child = self._ready_worker(deadline)
-        child.forget_chatter()
-        try:
-            child.send(request)
-        except OSError:
-            raise WorkerDied() from None
+        child = self._begin(request, deadline)
         while True:
             message = self._hear(child, deadline)
             if message["event"] == "result":
                 del message["event"]
                 return message
-            if self._stage == "import" and message["stage"] != "import":
+            if self._stage == "import":
                 deadline = time.monotonic() + limit_s
             self._stage = message["stage"]
+
+    def _begin(self, request: Dict[str, Any], deadline: float) -> Child:
+        """Hand a job to a worker and see it taken up: one found dead before that died of something else."""
+        try:
+            return self._hand_over(request, deadline)
+        except WorkerDied:
+            self._end_worker()
+            return self._hand_over(request, deadline)
+
+    def _hand_over(self, request: Dict[str, Any], deadline: float) -> Child:
+        child = self._ready_worker(deadline)
+        child.forget_chatter()
+        try:
+            child.send(request)
+        except BrokenPipeError:
+            raise WorkerDied() from None
+        self._stage = self._hear(child, deadline)["stage"]
+        return child
 
     def _ready_worker(self, deadline: float) -> Child:
         """The worker that is there, if it lives, or a new one."""
         if self._child is not None and self._child.process.poll() is not None:
-            self._end_worker()  # it died between two jobs: none of them is to blame
+            self._end_worker()
         self._stage = "start"
         if self._child is None:
             try:

@@ -238,11 +238,12 @@ def median(values: Sequence[float]) -> float:
 
 
 def effective_n(samples: Sequence[float]) -> float:
-    """How many independent samples these are worth for their median: n (1 - r) / (1 + r), at least 1.
+    """How many independent samples these are worth for their median, from their lag-1 autocorrelation; 1..n.
 
-    r is the lag-1 autocorrelation of which side of the median a sample lies on: it is these signs that the median's
-    variance depends on, and outliers do not move them. Negative r counts as none. (Journals are evaluated by the host
-    with all lags; this is the quick form that decides when to stop.)
+    The variance of a median depends on the autocorrelations of the signs of (sample - median), which outliers do not
+    move. At lag 1 it is measured; at lag k it is (2 / pi) asin(r ** k), what a normal AR(1) series has whose signs
+    correlate so at lag 1 (the arcsine law). Negative r counts as none. The host evaluates journals with all lags;
+    this is the quick form that decides when to stop.
     """
     n = len(samples)
     if n < 4:
@@ -253,9 +254,14 @@ def effective_n(samples: Sequence[float]) -> float:
     variance = sum((sign - mean) ** 2 for sign in signs)
     if variance == 0:
         return float(n)
-    shared = sum((a - mean) * (b - mean) for a, b in zip(signs, signs[1:]))
-    r = min(max(shared / variance, 0.0), 0.99)
-    return max(1.0, n * (1 - r) / (1 + r))
+    shared = sum((a - mean) * (b - mean) for a, b in zip(signs, signs[1:])) / variance
+    r = math.sin(math.pi / 2 * min(max(shared, 0.0), 0.99))
+    inefficiency, power, lag = 1.0, r, 1
+    while power > 1e-3 and lag < n:
+        inefficiency += 4 / math.pi * math.asin(power)
+        power *= r
+        lag += 1
+    return max(1.0, n / inefficiency)
 
 
 def half_width(samples: Sequence[float]) -> float:

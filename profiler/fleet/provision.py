@@ -187,7 +187,7 @@ def _verdict(target: Target, reply: Reply, facts: Facts) -> Finding:
     what = f"{target.id} cannot run a model: {reply.status} ({reply.error})"
     if "SIG" in reply.error:
         remedy = f"this build of {package} does not suit the board's processor: install another version of it there"
-    elif "ModuleNotFoundError" in reply.error or "ImportError" in reply.error:
+    elif "No module named" in reply.error:
         remedy = f"install it for the board's Python: `python -m pip install {package}`"
     else:
         remedy = f"try another version of {package} on the board"

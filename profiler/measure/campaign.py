@@ -167,59 +167,60 @@ class _Run:
         self.journal = journal
         self.link = link
         self.prepared = prepared
-        self.counts: Counter[str] = Counter()
+        self.measured = 0
         self.failures: Counter[str] = Counter()
         self.faults_in_a_row = 0
-        # both grow with the number of jobs only: samples are in the journal, not here
+        self.started_at = ""
+        # these grow with the number of jobs only: samples are in the journal, not here
+        rounds = range(self.config.rounds)
+        self.keys = {(item.identity, r): self._job_key(item, r) for r in rounds for item in prepared}
         self.done: set[str] = set()
         self.failed: dict[tuple[str, Role], int] = {}
 
     def work(self) -> CampaignResult:
         """All rounds."""
         self._read_journal()
-        planned = len(self.prepared) * self.config.rounds
-        self.campaign.progress.start(
-            sum(1 for r in range(self.config.rounds) for p in self.prepared if self._open(p, r))
-        )
+        resumed = len(self.done)
+        todo = sum(self._is_open(item, r) for r in range(self.config.rounds) for item in self.prepared)
+        self.campaign.progress.start(todo)
         for round_ in range(self.config.rounds):
             self._round(round_)
-        measured, resumed = self.counts["measured"], self.counts["resumed"]
-        return CampaignResult(
-            self.folder.path, measured, resumed, planned - measured - resumed, dict(sorted(self.failures.items()))
-        )
+        skipped = len(self.keys) - self.measured - resumed
+        return CampaignResult(self.folder.path, self.measured, resumed, skipped, dict(sorted(self.failures.items())))
 
     def _read_journal(self) -> None:
+        """Find what is done; records of other jobs, and of these jobs with other artefacts, do not count."""
+        wanted = {key: place for place, key in self.keys.items()}
         corrupt = 0
         for item in iter_journal(self.folder.journal_path):
             if not isinstance(item, Measurement):
                 corrupt += 1
-            elif item.status not in NOT_MEASURED:
-                self.done.add(item.job_key)
-                if item.status != "ok":
-                    self._note_failure((item.workload_key, item.role), item.round)
+            elif item.job_key in wanted:
+                self._note(*wanted[item.job_key], item.status)
         if corrupt:
             self.campaign.progress.message(f"{self.folder.journal_path}: {corrupt} corrupt lines skipped")
-        self.counts["resumed"] = sum(
-            self.job_key(p, r) in self.done for r in range(self.config.rounds) for p in self.prepared
-        )
 
-    def _note_failure(self, identity: tuple[str, Role], round_: int) -> None:
-        self.failed[identity] = min(round_, self.failed.get(identity, round_))
+    def _note(self, identity: tuple[str, Role], round_: int, status: Status) -> None:
+        """Remember how a job ended in a round."""
+        if status in NOT_MEASURED:
+            return
+        self.done.add(self.keys[identity, round_])
+        if status != "ok":
+            self.failed[identity] = min(round_, self.failed.get(identity, round_))
 
-    def _open(self, item: _Prepared, round_: int) -> bool:
+    def _is_open(self, item: _Prepared, round_: int) -> bool:
         """Whether a job is still to be done in a round: not journaled, and not failed in an earlier one."""
-        return self.failed.get(item.identity, round_) >= round_ and self.job_key(item, round_) not in self.done
+        return self.failed.get(item.identity, round_) >= round_ and self.keys[item.identity, round_] not in self.done
 
-    def job_key(self, item: _Prepared, round_: int) -> str:
+    def _job_key(self, item: _Prepared, round_: int) -> str:
         """Hash of all that makes a measurement what it is; equal keys are never measured twice."""
         role = item.job.role
-        facts = stable_facts(self.link.facts)
         parts = {
             "protocol": PROTOCOL_VERSION,
             "workload": item.workload_key,
             "artefact": item.artefact.sha256 if item.artefact else "",
             "target": self.target.id,
-            "facts": facts,
+            "facts": stable_facts(self.link.facts, self.target.runtime),
             "role": [role.kind, role.subject_key, role.mode, role.repeats, role.split],
             "round": round_,
         }
@@ -241,10 +242,11 @@ class _Run:
                 yield members[group][place]
 
     def _round(self, round_: int) -> None:
-        todo = [item for item in self.order(round_) if self._open(item, round_)]
+        todo = [item for item in self.order(round_) if self._is_open(item, round_)]
         if any(item.artefact is not None for item in todo):
             self.link.fresh_worker()
         for item in todo:
+            self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
             if item.artefact is None:
                 self._record(item, round_, item.failure, None, item.error)
                 continue
@@ -267,10 +269,9 @@ class _Run:
             ) from fault
 
     def _record(self, item: _Prepared, round_: int, status: Status, reply: ReplyLike | None, error: str) -> None:
-        job_key = self.job_key(item, round_)
         self.journal.append(
             Measurement(
-                job_key=job_key,
+                job_key=self.keys[item.identity, round_],
                 workload_key=item.workload_key,
                 artefact_sha256=item.artefact.sha256 if item.artefact else "",
                 device_id=self.target.device_id,
@@ -288,14 +289,11 @@ class _Run:
                 energy_mj=reply.energy_mj if reply else None,
                 error=error[:_MAX_ERROR_CHARACTERS],
                 env=dict(reply.env) if reply else {},
-                started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                started_at=self.started_at,
             )
         )
-        self.counts["measured"] += 1
+        self.measured += 1
         if status != "ok":
             self.failures[status] += 1
-        if status not in NOT_MEASURED:
-            self.done.add(job_key)
-            if status != "ok":
-                self._note_failure(item.identity, round_)
+        self._note(item.identity, round_, status)
         self.campaign.progress.advance(item.job.label or item.job.role.subject_key[:8])

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import ConfigError, StorageError
-from profiler.fleet.targets import Device, Target
+from profiler.fleet.targets import Device, Runtime, Target
 from profiler.measure.config import MeasureConfig
 from profiler.measure.journal import frame, storage_error, unframe
 from profiler.measure.record import SCHEMA_VERSION
 
 __all__ = ["RunFolder", "Subject", "edgecost_version", "stable_facts", "write_atomically"]
 
-_FACTS_THAT_STAY = ("machine", "machine_id", "cpu_model", "cores", "kernel", "runtimes")
-"""A board whose facts of these names differ is not the same board, or runs other software."""
+_FACTS_THAT_STAY = ("machine_id", "cpu_model", "arch", "logical_cores", "kernel")
+"""A board whose facts of these names differ is not the same board."""
 
 _PRIVATE_DEVICE_FIELDS = frozenset({"identity_file", "known_hosts"})
 """Paths on the host's disk are nobody else's business when results are published."""
@@ -183,7 +183,7 @@ class RunFolder:
         header = self.header()
         if header is not None:
             before = header.get("facts") or {}
-            then, now = stable_facts(before), stable_facts(facts)
+            then, now = stable_facts(before, target.runtime), stable_facts(facts, target.runtime)
             changed = [name for name in now if then[name] != now[name]]
             if changed:
                 raise ConfigError(
@@ -249,9 +249,12 @@ class RunFolder:
             write_atomically(self._workloads_path, lines.values())
 
 
-def stable_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts that make a board and its software what they are; load, free memory and clocks are not among them."""
-    return {name: facts.get(name) for name in _FACTS_THAT_STAY}
+def stable_facts(facts: dict[str, Any], runtime: Runtime) -> dict[str, Any]:
+    """What makes a board and its software what they are for one runtime: load, free memory and clocks are not among
+    it, nor are the versions of other runtimes."""
+    versions = facts.get("runtimes")
+    version_ = versions.get(runtime) if isinstance(versions, dict) else None
+    return {**{name: facts.get(name) for name in _FACTS_THAT_STAY}, runtime: version_}
 
 
 def _line(subject: Subject) -> bytes:

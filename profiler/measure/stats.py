@@ -88,23 +88,35 @@ def _as_samples(samples: ArrayLike) -> Floats:
     return values
 
 
+def _middle(ordered: Floats) -> float:
+    """The median of sorted samples."""
+    half, odd = divmod(ordered.size, 2)
+    return float(ordered[half]) if odd else float(ordered[half - 1] + ordered[half]) / 2
+
+
 def robust_cv(samples: ArrayLike) -> float:
     """1.48 x median absolute deviation / median: a coefficient of variation that outliers do not move."""
     values = _as_samples(samples)
-    centre = float(np.median(values))
+    centre = _middle(np.sort(values))
     if centre == 0:
         return nan
-    return MAD_TO_SIGMA * float(np.median(np.abs(values - centre))) / abs(centre)
+    return MAD_TO_SIGMA * _middle(np.sort(np.abs(values - centre))) / abs(centre)
 
 
 def outlier_labels(samples: ArrayLike) -> NDArray[np.int8]:
     """Tukey's fences: 0 within 1.5 interquartile ranges of the quartiles, 1 beyond them, 2 beyond 3 ranges."""
     values = _as_samples(samples)
-    first, third = np.percentile(values, [25, 75])
+    first, third = _quartiles(np.sort(values))
     distance = np.maximum(first - values, values - third)
     spread = third - first
     labels: NDArray[np.int8] = np.digitize(distance, [1.5 * spread, 3 * spread], right=True).astype(np.int8)
     return labels
+
+
+def _quartiles(ordered: Floats) -> tuple[float, float]:
+    """The quartiles of sorted samples, interpolated as numpy.percentile does, at a tenth of its overhead."""
+    first, third = np.interp([0.25, 0.75], np.linspace(0, 1, ordered.size), ordered)
+    return float(first), float(third)
 
 
 def effective_n(samples: ArrayLike) -> int:
@@ -115,7 +127,7 @@ def effective_n(samples: ArrayLike) -> int:
     """
     values = _as_samples(samples)
     n = int(values.size)
-    signs = np.sign(values - np.median(values))
+    signs = np.sign(values - _middle(np.sort(values)))
     signs -= signs.mean()
     variance = float(signs @ signs) / n
     if n < 4 or variance == 0.0:
@@ -133,9 +145,10 @@ def effective_n(samples: ArrayLike) -> int:
 @lru_cache(maxsize=4096)
 def _median_ranks(n_effective: int) -> tuple[float, float]:
     """The interval's ends as fractions of the sorted sample, from the binomial distribution of ranks."""
-    from scipy.stats import binom
+    from scipy.special import bdtr  # scipy.stats takes a second to import
 
-    rank = int(binom.ppf((1 - CONFIDENCE) / 2, n_effective, 0.5))
+    chances = bdtr(np.arange(n_effective + 1), n_effective, 0.5)
+    rank = int(np.searchsorted(chances, (1 - CONFIDENCE) / 2))
     return max(rank - 1, 0) / n_effective, min(n_effective - rank + 1, n_effective) / n_effective
 
 
@@ -192,7 +205,7 @@ def estimate(samples: ArrayLike) -> Estimate:
     n_effective = effective_n(values)
     low, high = median_interval(values, n_effective)
     return Estimate(
-        median=float(np.median(values)),
+        median=_middle(np.sort(values)),
         low=low,
         high=high,
         standard_error=median_standard_error(values, n_effective),
@@ -213,9 +226,9 @@ def relative_spread(values: Sequence[float]) -> float:
 
 @lru_cache(maxsize=64)
 def _t_quantile(degrees: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, degrees))
+    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def combine_rounds(values: Sequence[float], within_errors: Sequence[float]) -> Combined:

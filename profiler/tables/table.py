@@ -194,7 +194,7 @@ class CostTable:
 
 
 def _remedy(target_id: str) -> str:
-    return f"measure it with `edgecost profile --device {target_id.partition('/')[0]}`"
+    return f"measure it with `edgecost profile --target {target_id}`"
 
 
 def _workloads(runs: Iterable[Run], keys: set[str]) -> tuple[dict[str, Workload], int]:

@@ -11,41 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from profiler.errors import ArtefactError, StorageError, UnsupportedOperator
 from profiler.fleet.targets import Precision, Runtime
+from profiler.workloads.expected import Expected, expected_int8_output, expected_output
 from profiler.workloads.graph import Workload
 from profiler.workloads.ops import Shape
-from profiler.workloads.weights import seeded_inputs
 
-__all__ = ["LOWERING_VERSION", "Artefact", "ArtefactCache", "Expected", "Format", "Layout", "expected_output", "lower"]
+__all__ = ["LOWERING_VERSION", "Artefact", "ArtefactCache", "Format", "Layout", "lower"]
 
-LOWERING_VERSION = 1
+LOWERING_VERSION = 2
 """Goes into the address of every artefact: a change of any lowering, of the seeded weights or inputs raises it."""
-
-SAMPLED_VALUES = 64
-"""How many values of the output are kept to compare a board's with, at most."""
 
 Format = Literal["onnx", "tflite", "torchscript"]
 Layout = Literal["nchw", "nhwc"]
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a correct run yields: a sample of the workload's first output, from the float32 ONNX lowering on the host.
-
-    Attributes:
-        indices: positions in the output, flattened channel-first.
-        values: the values there, in the same order.
-        rms: root mean square of the whole output, which errors are relative to (0 for an output of zeros).
-        size: number of values of the whole output.
-    """
-
-    indices: tuple[int, ...]
-    values: tuple[float, ...]
-    rms: float
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,41 +64,6 @@ def lower(workload: Workload, runtime: Runtime, precision: Precision) -> bytes:
         known = ", ".join(f"{r} {p}" for r, p in _LOWERINGS)
         raise UnsupportedOperator(f"there is no lowering for {runtime} {precision}; there are {known}")
     return make(workload)
-
-
-def expected_output(workload: Workload) -> Expected:
-    """Run the float32 ONNX lowering on this machine and sample the first output.
-
-    Raises:
-        ArtefactError: where it cannot be run or its output holds anything but finite numbers.
-    """
-    import onnxruntime
-
-    from profiler.workloads.builders.onnx import build_onnx, input_name
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the sum's order, and so the last bits, must not depend on the host's cores
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(build_onnx(workload), options, providers=["CPUExecutionProvider"])
-        feeds = {input_name(position): array for position, array in enumerate(seeded_inputs(workload))}
-        output = session.run(None, feeds)[0]
-    except Exception as error:
-        # onnxruntime's exceptions share no base class of their own
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        raise ArtefactError(f"{_label(workload)} does not run in ONNX Runtime on this machine: {error}") from error
-    flat = np.asarray(output, np.float64).reshape(-1)
-    if not np.isfinite(flat).all():
-        raise ArtefactError(f"{_label(workload)} yields values that are not finite; its seed or its weights are unfit")
-    chosen = np.random.default_rng(flat.size).choice(flat.size, min(SAMPLED_VALUES, flat.size), replace=False)
-    chosen.sort()
-    return Expected(
-        tuple(int(i) for i in chosen),
-        tuple(float(v) for v in flat[chosen]),
-        float(np.sqrt(np.mean(flat**2))),
-        int(flat.size),
-    )
 
 
 class ArtefactCache:
@@ -168,7 +111,7 @@ class ArtefactCache:
             workload_key=workload.key,
             inputs=tuple(workload.shapes[index][0] for index in workload.inputs),
             layout="nhwc" if form == "tflite" else "nchw",
-            expected=self._expected(workload),
+            expected=self._expected(workload) if precision == "fp32" else expected_int8_output(workload, runtime, data),
         )
         entry.parent.mkdir(parents=True, exist_ok=True)
         # the description comes last: what is described is there
@@ -177,7 +120,7 @@ class ArtefactCache:
         return artefact
 
     def _expected(self, workload: Workload) -> Expected:
-        """The expected output, shared by all runtimes and precisions of one workload."""
+        """The expected output in float32, shared by all runtimes of one workload."""
         address = _address(workload, "expected")
         path = self.root / address[:2] / f"{address}.expected.json"
         try:

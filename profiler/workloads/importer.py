@@ -270,15 +270,16 @@ def _finished(
     """The workload; what only an unsupported node reads leaves it too, lest the ops behind it count as dead."""
     leaving: list[Ref] = []
     for name in outputs:
-        ref = reader.refs.get(name)
-        if ref is not None and reader.ops[ref[0]].kind == "input" and name not in reader.invented:
-            ref = reader.emit("identity", (ref,), name)
-        if ref is not None and name not in reader.invented:
-            leaving.append(ref)
+        if name in reader.invented:
+            continue
+        with suppress(Unreadable):  # a constant that is not zero, or what hangs on an unsupported node
+            ref = reader.tensor(name)
+            bare = reader.ops[ref[0]].kind == "input"
+            leaving.append(reader.emit("identity", (ref,), name) if bare else ref)
     for name in dict.fromkeys(unread):
-        ref = reader.padded[name].ref if name in reader.padded else reader.refs.get(name)
-        if ref is not None and ref not in leaving and reader.ops[ref[0]].kind not in ("input", "zero"):
-            leaving.append(ref)
+        read = reader.padded[name].ref if name in reader.padded else reader.refs.get(name)
+        if read is not None and read not in leaving and reader.ops[read[0]].kind not in ("input", "zero"):
+            leaving.append(read)
     if not leaving:
         names = tuple(dict.fromkeys(node.op_type for node in unsupported))
         raise UnsupportedOperator(f"{path}: none of its operators can be read ({', '.join(names)})", names)

@@ -17,14 +17,15 @@ the runtime's own layout; as everything that occurs once, it cancels in the diff
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from profiler.fleet.targets import Precision, Runtime
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.fusion import Kernel, absorbs, single
-from profiler.workloads.graph import Ref, Workload
+from profiler.workloads.graph import BYTES_PER_VALUE, Ref, Workload
 from profiler.workloads.ops import AttrValue, Shape
 
 __all__ = ["Isolation", "KernelPlan", "Mode", "Surroundings", "isolate", "kernel_jobs"]
@@ -32,9 +33,13 @@ __all__ = ["Isolation", "KernelPlan", "Mode", "Surroundings", "isolate", "kernel
 Mode = Literal["chain", "fan"]
 
 _MIN_REPEATS, _MAX_REPEATS = 4, 24
+_CACHE_BYTES = 512 * 1024
+"""What a stretch of m may touch. Twice of it then still fits into a core's own cache: where a stretch fits and twice
+of it does not, the slope is steeper than either."""
 _TARGET_S = 0.5e-3
-"""What a stretch of m should take, roughly, on the machine that the next three figures describe."""
+"""What a stretch of m should take, roughly, on the machine that the next figures describe."""
 _MACS_PER_S = 4e10
+_TAPS_PER_S = 5e9  # of pooling windows
 _BYTES_PER_S = 2e10
 _DISPATCH_S = 2e-6
 
@@ -140,9 +145,7 @@ def isolate(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation
     companions = [single("add", (shape, shape), {}) for shape in outs for _ in range(around.additions)]
     companions += [_mixer(shapes[0])] * around.mixed
     companions += [_mixer(outs[0])] * around.mixed_after
-    cost = sum(_rough_s(part.workload) for part in (kernel, *companions))
-    repeats = min(max(round(_TARGET_S / cost), _MIN_REPEATS), _MAX_REPEATS)
-    return Isolation(kernel, mode, tuple(companions), repeats, around)
+    return Isolation(kernel, mode, tuple(companions), _repeats(kernel, mode, companions), around)
 
 
 def kernel_jobs(kernels: Iterable[Kernel], runtime: Runtime, precision: Precision) -> tuple[KernelPlan, ...]:
@@ -169,19 +172,23 @@ def kernel_jobs(kernels: Iterable[Kernel], runtime: Runtime, precision: Precisio
 
 
 def _chain(isolation: Isolation, m: int) -> Workload:
-    """Each kernel's output is the next one's first input; further inputs are the chain's start."""
+    """Each kernel's output is the next one's first input; further inputs are what went into the kernel before.
+
+    So every tensor is fresh, and the last use of the further input is here: a runtime may write the sum into its
+    buffer, as it may for most sums in a network.
+    """
     work, around = isolation.kernel.workload, isolation.surroundings
     b = WorkloadBuilder(f"{isolation.kernel.label} x{m}")
     shape = work.shapes[work.inputs[0]][0]
-    start = x = _entrance(b, shape)
+    x = before = _entrance(b, shape)
     for _ in range(m):
         if around.mixed:
             x = _mix(b, x, shape)
-        (y,) = b.append(work, x, *[start] * (len(work.inputs) - 1))
+        (y,) = b.append(work, x, *[before] * (len(work.inputs) - 1))
         out = x
         for _ in range(around.additions):
             out = b.add(out, y)
-        x = out if around.residual else y
+        before, x = x, out if around.residual else y
     return b.build(x)
 
 
@@ -245,7 +252,19 @@ def _has_weights(workload: Workload) -> bool:
     return any(workload.param_shapes(i) for i in workload.compute_ops)
 
 
+def _repeats(kernel: Kernel, mode: Mode, companions: Sequence[Kernel]) -> int:
+    """m: as many as take the time aimed at, as far as what they touch fits."""
+    parts = [part.workload for part in (kernel, *companions)]
+    touched = sum(part.params for part in parts) * BYTES_PER_VALUE["float32"]
+    if mode == "fan":
+        touched += kernel.workload.bytes_written  # a runtime may keep every branch until it adds them up
+    fitting = min(_TARGET_S / sum(_rough_s(part) for part in parts), _CACHE_BYTES / max(touched, 1))
+    return min(max(round(fitting), _MIN_REPEATS), _MAX_REPEATS)
+
+
 def _rough_s(workload: Workload) -> float:
     """A guess at the duration, good enough to choose m."""
     moved = workload.bytes_read + workload.bytes_written
-    return workload.macs / _MACS_PER_S + moved / _BYTES_PER_S + _DISPATCH_S
+    pools = [i for i in workload.compute_ops if workload.ops[i].kind in ("avg_pool", "max_pool")]
+    taps = sum(prod(workload.shapes[i][0]) * prod(workload.ops[i].ints("kernel")) for i in pools)
+    return workload.macs / _MACS_PER_S + taps / _TAPS_PER_S + moved / _BYTES_PER_S + _DISPATCH_S

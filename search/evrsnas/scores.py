@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -125,15 +125,9 @@ class StoredScorer:
         computed: how many scores were computed rather than found.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        scorer: Scorer,
-        store: ScoreStore,
-        advance: Callable[[str], None] = lambda label: None,
-    ) -> None:
+    def __init__(self, space: SearchSpace, scorer: Scorer, store: ScoreStore) -> None:
         self.computed = 0
-        self._space, self._scorer, self._store, self._advance = space, scorer, store, advance
+        self._space, self._scorer, self._store = space, scorer, store
 
     def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Scores, higher is better, in the order given; NaN where there is none to be had."""
@@ -151,7 +145,6 @@ class StoredScorer:
             about = self._space.describe(arch)
             self._store.put(key, known, settings=self._scorer.identity, architecture=about, seconds=seconds)
             self.computed += 1
-        self._advance(self._space.describe(arch))
         return known
 
 

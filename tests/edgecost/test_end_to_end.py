@@ -109,7 +109,8 @@ def test_predict_of_unknown_operators_is_a_lower_bound_and_exit_code_2(bench, ca
     _, call, _ = bench
     model = onnx.load_from_string(build_onnx(network("net2", 2)))
     last = model.graph.node[-1]
-    model.graph.node.insert(len(model.graph.node) - 1, helper.make_node("Erf", [last.input[0]], ["erf"], name="strange"))
+    strange = helper.make_node("Erf", [last.input[0]], ["erf"], name="strange")
+    model.graph.node.insert(len(model.graph.node) - 1, strange)
     last.input[0] = "erf"
     onnx.save(model, "strange.onnx")
     capsys.readouterr()
@@ -119,9 +120,7 @@ def test_predict_of_unknown_operators_is_a_lower_bound_and_exit_code_2(bench, ca
     assert "Erf" in shown.err
 
 
-@pytest.mark.parametrize(
-    ("content", "word"), [(b"not a model", "bad.onnx"), (b"", "bad.onnx")], ids=["text", "empty"]
-)
+@pytest.mark.parametrize(("content", "word"), [(b"not a model", "bad.onnx"), (b"", "bad.onnx")], ids=["text", "empty"])
 def test_predict_of_no_onnx_file(bench, capsys, content: bytes, word: str) -> None:
     _, call, _ = bench
     Path("bad.onnx").write_bytes(content)
@@ -154,7 +153,8 @@ def test_a_corrupt_line_is_skipped_and_counted(bench, capsys, tmp_path) -> None:
 def test_verify_says_whether_the_budget_holds(bench, capsys) -> None:
     _, call, _ = bench
     # |none|...: the smallest network of the space, connected by one skip
-    study = {"space": "nasbench201", "target": TARGET, "budget_ms": 1e3, "best": {"choices": [0, 0, 0, 1, 0, 0], "cost_ms": 1.0}}
+    best = {"choices": [0, 0, 0, 1, 0, 0], "cost_ms": 1.0}
+    study = {"space": "nasbench201", "target": TARGET, "budget_ms": 1e3, "best": best}
     Path("study.json").write_text(json.dumps(study))
     answer = output(capsys, call, "verify", "study.json", "--effort", "quick", "--json")
     assert answer["within_budget"]
@@ -181,7 +181,7 @@ def test_report_draws_in_a_browser(bench, capsys, tmp_path) -> None:
         pytest.skip("needs chromium")
     _, call, _ = bench
     path = Path(output(capsys, call, "report", "--json")["report"]).absolute()
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync".split()
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     found = subprocess.run(
         [chromium, *flags, f"--user-data-dir={tmp_path}", "--virtual-time-budget=8000", "--dump-dom", path.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,

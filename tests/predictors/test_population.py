@@ -106,10 +106,6 @@ def test_a_cache_needs_a_name_and_a_place(tmp_path: Path) -> None:
         count_matrix(NETS[:1], "onnxruntime", "fp32", cache=tmp_path / "file" / "cache", space_id="s")
 
 
-def test_processes_count_the_same() -> None:
-    assert same(count_matrix(iter(NETS), "onnxruntime", "fp32", workers=2), counted())
-
-
 def test_nothing_is_an_empty_population() -> None:
     found = counted([])
     assert found.counts.shape == (0, 0)

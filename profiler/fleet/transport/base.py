@@ -60,7 +60,11 @@ class Channel(Protocol):
         """The command's exit status once it has ended: None when it has not within the limit, -1 for a signal."""
 
     def close(self) -> None:
-        """End the conversation; the board ends the command. Never raises, may be called twice."""
+        """End the conversation. Never raises, may be called twice.
+
+        The command finds its input closed. OpenSSH does no more than that, so what shall not outlive its conversation
+        must read its input, as the agent does.
+        """
 
 
 class Transport(Protocol):

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import profiler
 from profiler.errors import ConfigError, DeviceTimeout, StorageError
+from profiler.fleet.virtual.loopback import ServerName
 from profiler.fleet.virtual.state import is_alive, process_start, read_state, remove_state
 
 __all__ = ["FleetStatus", "start", "status", "stop"]
@@ -59,7 +60,7 @@ def status(root: Path) -> FleetStatus:
     )
 
 
-def start(root: Path) -> FleetStatus:
+def start(root: Path, server: ServerName = "asyncssh") -> FleetStatus:
     """Start a process that serves the fleet and outlives this one; nothing when it is up already.
 
     Raises:
@@ -75,7 +76,8 @@ def start(root: Path) -> FleetStatus:
         now.log_path.touch(mode=0o600)
     except OSError as error:
         raise StorageError(f"The fleet's folder {root} cannot be written: {error.strerror}; choose another.") from error
-    pid = _spawn([sys.executable, "-m", "profiler.fleet.virtual.serve", "--root", str(root.absolute())], now.log_path)
+    command = [sys.executable, "-m", "profiler.fleet.virtual.serve", "--root", str(root.absolute()), "--server", server]
+    pid = _spawn(command, now.log_path)
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         state = read_state(root)

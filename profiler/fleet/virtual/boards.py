@@ -120,8 +120,8 @@ def _fingerprint(public: bytes) -> str:
     return asyncssh.import_public_key(public).get_fingerprint("sha256")
 
 
-def write_devices(root: Path, files: tuple[BoardFiles, ...], ports: Mapping[str, int]) -> Path:
-    """Write root/devices.yaml in the schema of every devices.yaml; its path."""
+def write_devices(root: Path, files: tuple[BoardFiles, ...], ports: Mapping[str, int], user: str) -> Path:
+    """Write root/devices.yaml in the schema of every devices.yaml, for boards that admit `user`; its path."""
     cpu = f"{platform.machine()} CPU, {os.cpu_count()} logical cores"
     devices = []
     for part in files:
@@ -133,7 +133,7 @@ def write_devices(root: Path, files: tuple[BoardFiles, ...], ports: Mapping[str,
                 "description": f"this machine's {cpu}: {board.runtime} {board.precision}, {words} (not a board)",
                 "host": "127.0.0.1",
                 "port": ports[board.id],
-                "user": USER,
+                "user": user,
                 "identity_file": str(client_key_path(root).resolve()),
                 "host_key": part.fingerprint,
                 "python": sys.executable,

@@ -40,9 +40,9 @@ def state_path(root: Path) -> Path:
     return root / "fleet.json"
 
 
-def this_process(ports: Mapping[str, int]) -> FleetState:
+def this_process(ports: Mapping[str, int], server: str = "asyncssh") -> FleetState:
     """The state in which this process serves."""
-    return FleetState(os.getpid(), process_start(os.getpid()) or "", MappingProxyType(dict(ports)))
+    return FleetState(os.getpid(), process_start(os.getpid()) or "", MappingProxyType(dict(ports)), server)
 
 
 def write_state(root: Path, state: FleetState) -> None:

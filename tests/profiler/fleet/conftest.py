@@ -31,6 +31,18 @@ def board(boards: dict[str, Device]) -> Device:
     return boards["ort-fp32-t1"]
 
 
+@pytest.fixture(scope="session")
+def openssh_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The same six behind OpenSSH's sshd, for the tests that are made only where it is installed."""
+    with Fleet(tmp_path_factory.mktemp("openssh"), "openssh") as up:
+        yield up
+
+
+@pytest.fixture
+def openssh_board(openssh_fleet: Fleet) -> Device:
+    return openssh_fleet.devices()[0]
+
+
 @pytest.fixture
 def fresh_board(board: Device, tmp_path: Path) -> Device:
     """A board whose workdir nobody else uses."""

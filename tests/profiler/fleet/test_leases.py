@@ -60,11 +60,13 @@ def test_an_error_inside_releases_it(tmp_path: Path) -> None:
 
 def test_a_killed_holder_releases_it(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom profiler.fleet.leases import machine_lease\n"
+        "import sys\nfrom pathlib import Path\nfrom profiler.fleet.leases import machine_lease\n"
         "with machine_lease('m', 'it', wait_s=0, folder=Path(sys.argv[1])):\n    print('held', flush=True)\n"
-        "    time.sleep(300)"
+        "    sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(DeviceBusy), machine_lease("m", "it", wait_s=0, folder=tmp_path):

@@ -23,8 +23,10 @@ from profiler.fleet.session import BoardSession, SessionLimits, connect
 from profiler.fleet.targets import Device, Target
 from profiler.fleet.transport.local import LocalTransport
 from profiler.fleet.transport.ssh import connect as connect_ssh
+from profiler.fleet.virtual.openssh import find_sshd
 from profiler.measure.config import MeasureConfig
-from profiler.workloads.artefacts import Artefact, ArtefactCache, Expected
+from profiler.workloads.artefacts import Artefact, ArtefactCache
+from profiler.workloads.expected import Expected
 from profiler.workloads.build import WorkloadBuilder
 
 QUICK = MeasureConfig(min_batch_s=0.0002, warmup_runs=1, warmup_s=0.0, min_batches=5, cap_s=0.1, job_timeout_s=60.0)
@@ -46,7 +48,9 @@ def children(pid: int) -> list[int]:
 # The real agent, over SSH
 
 
-def test_a_model_is_measured(fresh_board: Device, artefact: Artefact) -> None:
+@pytest.mark.parametrize("where", ["fresh_board", *(["openssh_board"] if find_sshd() else [])])
+def test_a_model_is_measured(request: pytest.FixtureRequest, where: str, artefact: Artefact) -> None:
+    fresh_board: Device = request.getfixturevalue(where)
     with connect(fresh_board) as session:
         facts = session.facts()
         session.fresh_worker()

@@ -166,6 +166,15 @@ def test_what_cannot_be_built_is_journaled_once_and_the_rest_goes_on(tmp_path: P
     assert (again.measured, again.resumed, again.skipped) == (0, 29, 4)
 
 
+def test_what_can_be_built_in_the_end_is_measured_in_every_round(tmp_path: Path, fakes: ModuleType, world):
+    victim = fakes.some_jobs()[-1].workload.key
+    run(fakes, world, tmp_path, cache=fakes.Cache({victim: ArtefactError("a bug, mended later")}))
+    result = run(fakes, fakes.World(), tmp_path)
+    assert (result.measured, result.resumed, result.skipped) == (3, 30, 0)
+    found = [m.status for m in contents(tmp_path).measurements if m.workload_key == victim]
+    assert found == ["conversion_failed", "ok", "ok", "ok"]
+
+
 @pytest.mark.parametrize("status", ["crashed", "timed_out", "out_of_memory", "wrong_output"])
 def test_a_job_that_fails_is_not_repeated_in_later_rounds(tmp_path: Path, fakes: ModuleType, world, status: str):
     victim = fakes.some_jobs()[4].workload.key
@@ -239,6 +248,18 @@ def test_five_faulty_jobs_in_a_row_stop_the_campaign(tmp_path: Path, fakes: Modu
         run(fakes, world, tmp_path)
     assert [m.status for m in contents(tmp_path).measurements] == ["ok"] * 3 + ["link_lost"] * 5
     assert run(fakes, fakes.World(), tmp_path).measured == 30
+
+
+def test_faults_that_are_not_in_a_row_do_not_stop_the_campaign(tmp_path: Path, fakes: ModuleType, world):
+    bad = {job.workload.key for job in fakes.some_jobs() if job.role.repeats == 8}
+    assert len(bad) * fakes.CONFIG.rounds > 5
+
+    def faults(artefact, attempt: int):
+        if artefact.workload.key in bad:
+            raise DeviceLost("flaky", "fake")
+
+    world.faults = faults
+    assert run(fakes, world, tmp_path).failures == {"link_lost": 9}
 
 
 def test_a_board_that_answers_no_more_ends_the_campaign_without_blaming_a_job(tmp_path: Path, fakes: ModuleType, world):

@@ -46,10 +46,13 @@ def test_another_configuration_names_the_setting(tmp_path: Path, fakes: ModuleTy
 
 
 def test_another_board_is_not_mixed_in_and_load_may_change(tmp_path: Path, fakes: ModuleType):
-    folder = begun(tmp_path, fakes, load=0.1)
-    folder.write_header(fakes.DEVICE, fakes.TARGET, fakes.CONFIG, {"cpu_model": "A", "load": 3.0})
+    folder = begun(tmp_path, fakes, load=0.1, runtimes={"onnxruntime": "1", "torch": "2"})
+    now = {"cpu_model": "A", "load": 3.0, "runtimes": {"onnxruntime": "1", "torch": "3"}}
+    folder.write_header(fakes.DEVICE, fakes.TARGET, fakes.CONFIG, now)
+    with pytest.raises(ConfigError, match=r"\(onnxruntime\)"):
+        folder.write_header(fakes.DEVICE, fakes.TARGET, fakes.CONFIG, {**now, "runtimes": {"onnxruntime": "1.1"}})
     with pytest.raises(ConfigError, match=r"board 'fake' has changed .* \(cpu_model\)"):
-        folder.write_header(fakes.DEVICE, fakes.TARGET, fakes.CONFIG, {"cpu_model": "B"})
+        folder.write_header(fakes.DEVICE, fakes.TARGET, fakes.CONFIG, {**now, "cpu_model": "B"})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": "one"}'])

@@ -195,7 +195,9 @@ def test_a_failed_kernel_is_a_row_that_says_why(fakes: ModuleType, measure: Meas
     (row,) = table.rows(with_failed=True)
     assert (row.status, row.error) == ("crashed", "signal 11")
     assert not row.has_figure
-    with pytest.raises(UnknownWorkload, match=r"'conv2d 8' \(crashed: signal 11\).*edgecost profile --device fake"):
+    with pytest.raises(
+        UnknownWorkload, match=r"'conv2d 8' \(crashed: signal 11\).*edgecost profile --target fake/onnx"
+    ):
         table.lookup(fakes.TARGET.id, row.key)
 
 
@@ -310,7 +312,7 @@ def test_missing_rows_are_an_error_that_names_all_of_them(fakes: ModuleType, mea
     with pytest.raises(UnknownWorkload, match="lacks 8 costs .* and 3 more; measure it with") as caught:
         table.costs_ms(fakes.TARGET.id, [conv, *unknown, unknown[0]])
     assert caught.value.keys == unknown
-    with pytest.raises(UnknownWorkload, match=r"'conv2d 8' \(never measured there\) on other/x; .*--device other"):
+    with pytest.raises(UnknownWorkload, match=r"'conv2d 8' \(never measured there\) on other/x; .*--target other/x"):
         table.lookup("other/x", conv)
 
 

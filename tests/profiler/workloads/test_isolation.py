@@ -145,7 +145,7 @@ def test_stretches_stay_finite(kernels: dict[tuple[Runtime, Precision], tuple[Ke
         for output in session.run(None, feed):
             size = float(np.sqrt(np.mean(np.square(output, dtype=np.float64))))
             assert np.isfinite(output).all()
-            assert 1e-12 < size < 1e12, kernel.label
+            assert 1e-12 < size < 1e30, kernel.label
 
 
 def executed(model: bytes, folder: Path) -> Counter[tuple[str, ...]]:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import profiler.agent
+from profiler.fleet import agent_bundle
+from profiler.fleet.agent_bundle import PACKAGE, build_agent
+
+
+@pytest.fixture
+def archive() -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(build_agent()[0]))
+
+
+def test_the_hash_is_that_of_the_bytes() -> None:
+    data, sha256 = build_agent()
+    assert hashlib.sha256(data).hexdigest() == sha256
+
+
+def test_building_again_and_elsewhere_gives_the_same_bytes() -> None:
+    build_agent.cache_clear()
+    code = "from profiler.fleet.agent_bundle import build_agent; print(build_agent()[1])"
+    environment = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "PATH": ""}
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=Path(agent_bundle.__file__).parents[2],
+    )
+    assert elsewhere.stdout.strip() == build_agent()[1]
+
+
+def test_nothing_of_the_building_machine_is_inside(archive: zipfile.ZipFile) -> None:
+    names = archive.namelist()
+    assert names == sorted(names)
+    for entry in archive.infolist():
+        assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+        assert entry.compress_type == zipfile.ZIP_STORED
+        assert (entry.create_system, entry.external_attr >> 16) == (3, 0o100644)
+
+
+def test_the_sources_are_all_of_the_package_and_nothing_else(archive: zipfile.ZipFile) -> None:
+    folder = Path(profiler.agent.__file__).parent
+    sources = {f"{PACKAGE}/{path.name}": path.read_bytes() for path in folder.glob("*.py")}
+    assert set(archive.namelist()) == set(sources) | {"__main__.py"}
+    assert all(archive.read(name) == source for name, source in sources.items())
+
+
+def test_an_older_python_is_told(archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    """The first file that runs must parse there, and end before it imports what does not."""
+    main = archive.read("__main__.py").decode()
+    pretended = "import sys; sys.version_info = (3, 6, 9);" + f"exec({main!r})"
+    result = subprocess.run([sys.executable, "-c", pretended], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == "the agent needs Python 3.7 or newer, and this is 3.6\n"
