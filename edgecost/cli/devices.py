@@ -53,12 +53,13 @@ def check(
 
     Example: edgecost devices check rpi5
     """
-    from edgecost.stages.targets import all_devices, select_targets
+    from edgecost.stages.targets import all_devices, declared_entries, select_targets
     from profiler.fleet.provision import check as check_device
 
     found = all_devices(devices)
     chosen = list(dict.fromkeys(d for d, _ in select_targets(found, ids))) if ids else list(found)
-    answer = {device.id: check_device(device) for device in chosen}
+    declared = declared_entries(devices)
+    answer = {device.id: check_device(device, declared=declared.get(device.id)) for device in chosen}
     if json_:
         emit_json({k: [{"level": f.level, "what": f.what, "remedy": f.remedy} for f in v] for k, v in answer.items()})
     else:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecost.stages.places import fleet_root
 from profiler.errors import ConfigError
 from profiler.fleet.targets import Device, Target
 
-__all__ = ["all_devices", "find_target", "select_targets"]
+if TYPE_CHECKING:
+    from profiler.fleet.devices import DeviceEntry
+
+__all__ = ["all_devices", "declared_entries", "find_target", "select_targets"]
 
 
 def all_devices(devices_file: Path | None) -> tuple[Device, ...]:
@@ -21,16 +25,26 @@ def all_devices(devices_file: Path | None) -> tuple[Device, ...]:
     """
     from profiler.fleet.devices import load_devices
 
+    return tuple(device for f in _files(devices_file) for device in load_devices(f))
+
+
+def declared_entries(devices_file: Path | None) -> dict[str, DeviceEntry]:
+    """What the same files declare about each device besides how to reach it: sensors, thermal zones, throttling."""
+    from profiler.fleet.devices import load_document
+
+    return {entry.id: entry for f in _files(devices_file) for entry in load_document(f).devices}
+
+
+def _files(devices_file: Path | None) -> list[Path]:
     if devices_file is not None:
-        return load_devices(devices_file)
-    fleet = fleet_root() / "devices.yaml"
-    files = [f for f in (Path("devices.yaml"), fleet) if f.exists()]
-    if not files:
+        return [devices_file]
+    found = [f for f in (Path("devices.yaml"), fleet_root() / "devices.yaml") if f.exists()]
+    if not found:
         raise ConfigError(
             "there is no devices.yaml here; write one, name one with --devices, or start six loopback boards "
             "with `edgecost fleet up`"
         )
-    return tuple(device for f in files for device in load_devices(f))
+    return found
 
 
 def select_targets(devices: Iterable[Device], names: Sequence[str]) -> list[tuple[Device, Target]]:

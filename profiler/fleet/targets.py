@@ -43,7 +43,7 @@ class Device:
     Attributes:
         id: short name, [a-z0-9-].
         host, port, user: where its SSH server listens.
-        identity_file: the private key offered; None offers the agent's keys.
+        identity_file: the private key offered; None offers ~/.ssh/id_{ed25519,ecdsa,rsa}, never an agent's keys.
         host_key: pinned fingerprint "SHA256:...", or None to go by `known_hosts`.
         known_hosts: file of known host keys, or None for the user's own.
         python: the interpreter on the board that has the runtimes.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from profiler.errors import ArtefactError, StorageError, UnsupportedOperator
+from profiler.errors import StorageError, UnsupportedOperator
 from profiler.fleet.targets import Precision, Runtime
 from profiler.workloads.expected import Expected, expected_int8_output, expected_output
 from profiler.workloads.graph import Workload

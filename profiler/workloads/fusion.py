@@ -133,7 +133,8 @@ def cut(workload: Workload, runtime: Runtime, precision: Precision) -> tuple[Ker
     """The kernels that a runtime executes for a workload, in topological order.
 
     Every operator that computes belongs to exactly one kernel. The others belong to none: what no output depends
-    on, identities, additions of zero, and what the runtime merges or computes when it loads the model (`Fusions`). An operator joins the kernel before it only where nothing else reads the tensor between.
+    on, identities, additions of zero, and what the runtime merges or computes when it loads the model (`Fusions`).
+    An operator joins the kernel before it only where nothing else reads the tensor between.
 
     Raises:
         ConfigError: where there are no rules for runtime and precision.

@@ -26,8 +26,8 @@ from profiler.fleet.transport.ssh import connect as connect_ssh
 from profiler.fleet.virtual.openssh import find_sshd
 from profiler.measure.config import MeasureConfig
 from profiler.workloads.artefacts import Artefact, ArtefactCache
-from profiler.workloads.expected import Expected
 from profiler.workloads.build import WorkloadBuilder
+from profiler.workloads.expected import Expected
 
 QUICK = MeasureConfig(min_batch_s=0.0002, warmup_runs=1, warmup_s=0.0, min_batches=5, cap_s=0.1, job_timeout_s=60.0)
 BRIEF = SessionLimits(start_s=10, board_lease_s=0.2, machine_lease_s=0.2, silence_s=1.0, margin_s=0.5)

@@ -14,9 +14,9 @@ from artefact_runners import run_onnx
 from profiler.errors import ArtefactError, StorageError, UnsupportedOperator
 from profiler.workloads import artefacts
 from profiler.workloads.artefacts import ArtefactCache
-from profiler.workloads.expected import expected_int8_output, expected_output
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.builders.onnx import build_onnx
+from profiler.workloads.expected import expected_int8_output, expected_output
 from profiler.workloads.weights import seeded_inputs
 
 WORKLOAD = sample_workloads.operators()["conv batch_norm"]
