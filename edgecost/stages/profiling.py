@@ -171,6 +171,7 @@ def prebuild(jobs: Iterable[tuple[Target, Job]], cache_root: Path) -> int:
         how many distinct artefacts were asked for.
     """
     import joblib
+    from joblib.externals.loky import get_reusable_executor
 
     wanted = {(job.workload.key, t.runtime, t.precision): job.workload for t, job in jobs}
     calls = [
@@ -178,6 +179,8 @@ def prebuild(jobs: Iterable[tuple[Target, Job]], cache_root: Path) -> int:
         for (_, runtime, precision), w in wanted.items()
     ]
     joblib.Parallel(n_jobs=-1, batch_size=8)(calls)
+    # idle workers would go on holding the memory of every runtime that they imported
+    get_reusable_executor().shutdown(wait=True)
     return len(calls)
 
 

@@ -19,7 +19,7 @@ from profiler.workloads.ops import Shape
 
 __all__ = ["LOWERING_VERSION", "Artefact", "ArtefactCache", "Format", "Layout", "lower"]
 
-LOWERING_VERSION = 2
+LOWERING_VERSION = 3
 """Goes into the address of every artefact: a change of any lowering, of the seeded weights or inputs raises it."""
 
 Format = Literal["onnx", "tflite", "torchscript"]

@@ -2,8 +2,7 @@
 
 Runtimes do not run the operators of a model file one by one. They fold batch norms into the convolution before
 them and append additions and activations to it; a table that prices these apart cannot add up to the whole. Which
-operators go together is data (`FUSIONS`), one entry a runtime and precision, each checked against the graph that
-the runtime reports after its own optimisation.
+operators go together is data, see `fusion_rules`.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
-from profiler.errors import ConfigError
 from profiler.fleet.targets import Precision, Runtime
+from profiler.workloads.fusion_rules import FUSIONS, Fusions, Tail, fusions_for
 from profiler.workloads.graph import Ref, Workload
 from profiler.workloads.op import Op
 from profiler.workloads.ops import Attrs, AttrValue, Shape
@@ -22,62 +20,8 @@ from profiler.workloads.transform import drop_noops, foldable_norms
 
 __all__ = ["FUSIONS", "FUSION_VERSION", "Fusions", "Kernel", "absorbs", "cut", "kernels_of", "single"]
 
-FUSION_VERSION = 1
+FUSION_VERSION = 2
 """Raised whenever `cut` gives other kernels for the same workload: caches of counts are keyed by it."""
-
-Tail = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fusions:
-    """What one runtime makes of a graph before it runs it.
-
-    Attributes:
-        tails: head operator -> the sequences of operators that may follow it inside one kernel. Heads are operator
-            kinds, but that convolutions are told apart as "conv2d" (also depthwise) and "grouped".
-        merges_equal: operators without weights that compute the same thing are computed once.
-        folds: which operators are computed when the model is loaded, if they depend on no input: all of them, those
-            without weights, or none.
-    """
-
-    tails: Mapping[str, frozenset[Tail]]
-    merges_equal: bool = False
-    folds: Literal["all", "weightless", "none"] = "none"
-
-
-def _tails(*sequences: str) -> frozenset[Tail]:
-    """Sequences written as "add relu", each with all of its beginnings."""
-    split = [tuple(sequence.split()) for sequence in sequences]
-    return frozenset(words[:n] for words in split for n in range(1, len(words) + 1))
-
-
-_MLAS_SUM = _tails("add relu", "add sigmoid", "add hsigmoid", "relu", "sigmoid", "hsigmoid")
-_MLAS = _tails("relu", "sigmoid", "hsigmoid")
-_CLIP = _tails("relu6")
-_CLAMPS = _tails("relu", "relu6")
-_XNNPACK_CLAMPED = ("conv2d", "grouped", "linear", "add", "mul", "avg_pool", "max_pool")
-
-FUSIONS: Mapping[tuple[Runtime, Precision], Fusions] = {
-    # 1.31 on x86-64, optimised graph: Conv of com.microsoft.nchwc (a lone batch norm becomes one), FusedConv and
-    # FusedGemm; a Clip behind a sum or a Gemm stays apart
-    ("onnxruntime", "fp32"): Fusions(
-        {"conv2d": _MLAS_SUM | _CLIP, "grouped": _MLAS | _CLIP, "batch_norm": _MLAS_SUM, "linear": _MLAS},
-        merges_equal=True,
-        folds="all",
-    ),
-    # the quantiser removes a clamp whose input nothing else reads: the range of its output does its work; other
-    # clamps run as a dequantise-quantise pair; QLinearConv of a constant is run every time
-    ("onnxruntime", "int8"): Fusions(
-        dict.fromkeys(("conv2d", "grouped", "linear", "add", "mul", "avg_pool", "batch_norm"), _CLAMPS),
-        folds="weightless",
-    ),
-    # XNNPACK draws a clamp into what makes its input, if nothing else reads that
-    ("litert", "fp32"): Fusions(dict.fromkeys(_XNNPACK_CLAMPED, _CLAMPS)),
-    ("litert", "int8"): Fusions(dict.fromkeys(_XNNPACK_CLAMPED, _CLAMPS)),
-    # the executor's graph of a frozen trace: every operator apart, equal ones merged
-    ("torch", "fp32"): Fusions({}, merges_equal=True, folds="all"),
-}
-"""The rules by runtime and precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +50,6 @@ class Kernel:
         read = ", ".join(_sizes(shapes[index][0]) for index in self.workload.inputs)
         written = ", ".join(_sizes(self.workload.shape(ref)) for ref in self.workload.outputs)
         return f"{self.kind} {read} -> {written}"
-
-
-def fusions_for(runtime: Runtime, precision: Precision) -> Fusions:
-    """The rules of one runtime and precision.
-
-    Raises:
-        ConfigError: where there are none.
-    """
-    rules = FUSIONS.get((runtime, precision))
-    if rules is None:
-        known = ", ".join(f"{r} {p}" for r, p in FUSIONS)
-        raise ConfigError(f"no fusion rules for {runtime} {precision}; there are some for {known}")
-    return rules
 
 
 def absorbs(kernel: Kernel, kind: str, runtime: Runtime, precision: Precision) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.workloads.builders.tflite_lowering import Lowering, Value
+from profiler.workloads.builders.tflite_lowering import Lowering, StoredArray, Value
 from profiler.workloads.builders.tflite_windows import WINDOW_HANDLERS
 from profiler.workloads.ops import Shape
 
 __all__ = ["HANDLERS"]
 
-_RELU6 = 3
+_RELU, _RELU6 = 1, 3
 _TO_CHANNEL_FIRST = (0, 3, 1, 2)
 
 
@@ -30,6 +30,25 @@ def _plain(kind: str) -> Callable[[Lowering, int], None]:
 
     def handler(low: Lowering, index: int) -> None:
         low.emit(kind, low.read(index), [low.result(index)])
+
+    return handler
+
+
+def _clamp(kind: str, fused: int) -> Callable[[Lowering, int], None]:
+    """A handler for a clamp on its own.
+
+    In int8 it is written as the sum with a zero, clamped: XNNPACK leaves the file format's own operator to the
+    built-in kernel, which takes about ten times as long and, unlike anything else, a time that depends on the data.
+    """
+
+    def handler(low: Lowering, index: int) -> None:
+        (source,) = low.read(index)
+        if source.quantization is None:
+            low.emit(kind, [source], [low.result(index)])
+            return
+        nothing = np.full((1,) * len(source.shape), source.quantization.zero_point, np.int8)
+        zero = low.store(StoredArray(nothing, source.quantization))
+        low.emit("ADD", [source, zero], [low.result(index)], fusedActivationFunction=fused)
 
     return handler
 
@@ -154,8 +173,8 @@ HANDLERS: dict[str, Callable[[Lowering, int], None]] = {
     "input": _input,
     "linear": _linear,
     "batch_norm": _batch_norm,
-    "relu": _plain("RELU"),
-    "relu6": _plain("RELU6"),
+    "relu": _clamp("RELU", _RELU),
+    "relu6": _clamp("RELU6", _RELU6),
     "hswish": _plain("HARD_SWISH"),
     "hsigmoid": _hsigmoid,
     "sigmoid": _plain("LOGISTIC"),
