@@ -52,7 +52,7 @@ class QuickstartOptions:
     @property
     def plan(self) -> PlanOptions:
         """The networks to measure."""
-        fit, held_out = (4, 6) if self.small else (8, 20)
+        fit, held_out = (4, 6) if self.small else (12, 20)
         return PlanOptions("nasbench201", (), fit, held_out, self.seed)
 
     @property

@@ -36,7 +36,7 @@ def write_report(results: Path, out: Path) -> Path:
 
 
 def _draw(data: ReportData) -> dict[str, Any]:
-    drawn: dict[str, Any] = {"heat": figures.heat_map(data.kernels, [t["id"] for t in data.targets])}
+    drawn: dict[str, Any] = {"heat": figures.heat_map(data.kernels, [t["name"] for t in data.targets])}
     if data.parity:
         drawn["parity"] = figures.parity(data.parity, data.parity_titles)
     if data.search is not None:

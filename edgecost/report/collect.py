@@ -105,6 +105,7 @@ def _host(headers: dict[str, dict[str, Any]]) -> str:
 
 
 def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    names = _short_names([t.id for t in table.targets])
     rows: list[dict[str, Any]] = []
     for target in sorted(table.targets, key=lambda t: t.id):
         mine = table.rows(target_id=target.id, with_failed=True)
@@ -116,6 +117,7 @@ def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[
         rows.append(
             {
                 "id": target.id,
+                "name": names[target.id],
                 "description": (header.get("device") or {}).get("description", ""),
                 "runtime": f"{target.runtime} {version}".strip(),
                 "kernels": sum(r.kind == "kernel" for r in mine),
@@ -131,15 +133,22 @@ def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[
 def _kernels(table: CostTable) -> list[dict[str, Any]]:
     from edgecost.stages.costs import row_dict
 
+    names = _short_names([t.id for t in table.targets])
     rows = []
     for row in table.rows(kind="kernel"):
-        plain = row_dict(row)
+        plain = {**row_dict(row), "target": names[row.target_id]}
         codes = [c for c in row.issues if c not in ("sensor_missing", "unpinned")]
         rows.append({**plain, "marginal_us": plain["latency_us"], "issues": " ".join(codes) or "–"})
     order: dict[str, float] = defaultdict(float)
     for r in rows:
         order[r["label"]] = max(order[r["label"]], r["marginal_us"] or 0.0)
     return sorted(rows, key=lambda r: -order[r["label"]])
+
+
+def _short_names(target_ids: list[str]) -> dict[str, str]:
+    """Device ids where they say enough, whole target ids where a device has several targets."""
+    devices = [t.split("/", 1)[0] for t in target_ids]
+    return {t: d if devices.count(d) == 1 else t for t, d in zip(target_ids, devices, strict=True)}
 
 
 def _figure(value: float | None, digits: int = 1) -> str:
@@ -159,7 +168,8 @@ def _add_closure(data: ReportData, table: CostTable, results: Path) -> None:
             return
     data.parity = {t: [p for p in points if p["predicted_ms"] is not None] for t, points in found["points"].items()}
     best = {r["target"]: r for r in found["rows"] if r["headline"]}
-    data.parity_titles = {t: f"{t}: MAPE {_figure(best[t]['mape'])} %" for t in data.parity}
+    names = _short_names(list(data.parity))
+    data.parity_titles = {t: f"{names[t]}: MAPE {_figure(best[t]['mape'])} %" for t in data.parity}
     for r in found["rows"]:
         data.closure.append(
             {
