@@ -15,6 +15,9 @@ __all__ = ["verify"]
 def verify(
     study: Path = typer.Argument(..., help="The study file that `edgecost search` wrote."),
     effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick."),
+    budget_ms: float | None = typer.Option(
+        None, "--budget-ms", help="Hold it against this instead of the study's budget."
+    ),
     devices: Path | None = DevicesOption,
     results: Path = ResultsOption,
     json_: bool = JsonOption,
@@ -27,7 +30,7 @@ def verify(
     from edgecost.stages.verification import verify_study
 
     with progress("verify", quiet=json_) as bar:
-        answer = verify_study(study, all_devices(devices), effort=effort, results=results, progress=bar)
+        answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms)
     if json_:
         emit_json(answer)
     else:

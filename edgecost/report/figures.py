@@ -185,8 +185,19 @@ def evaluations(rows: Sequence[Mapping[str, Any]], budget_ms: float, best: Mappi
         y_axis_label="score (sum of three RMIs)",
     )
     keys = ("label", "cost_ms", "score")
+    scores = [r["score"] for r in rows if r["score"] is not None]
+    # networks whose output ignores their input score zero: the first view leaves them out, panning finds them
+    shown = [s for s in scores if s > 0.5 * max(scores)]
+    if shown:
+        margin = 0.1 * (max(shown) - min(shown)) or 0.01
+        plot.y_range.start, plot.y_range.end = min(shown) - margin, max(shown) + margin
     dots = plot.scatter(
-        "cost_ms", "score", source={k: [r[k] for r in rows] for k in keys}, size=6, color=COOL, alpha=0.55
+        "cost_ms",
+        "score",
+        source={k: [math.nan if r[k] is None else r[k] for r in rows] for k in keys},
+        size=6,
+        color=COOL,
+        alpha=0.55,
     )
     if best is not None:
         plot.scatter([best["cost_ms"]], [best["score"]], size=15, marker="star", color=WARM, legend_label="winner")

@@ -42,9 +42,22 @@ def read_study(path: Path) -> dict[str, Any]:
 
 
 def verify_study(
-    path: Path, devices: Sequence[Device], effort: str, results: Path, progress: Progress | None = None
+    path: Path,
+    devices: Sequence[Device],
+    effort: str,
+    results: Path,
+    progress: Progress | None = None,
+    budget_ms: float | None = None,
 ) -> dict[str, Any]:
     """Measure a study's winner end to end and hold it against budget and prediction; writes RESULTS/verify.json.
+
+    Args:
+        path: the study's file.
+        devices: among them the study's target.
+        effort: how long to measure.
+        results: where the run and the verdict go.
+        progress: is told what happens.
+        budget_ms: what to hold it against, where that is not the budget that the search was given.
 
     Raises:
         ConfigError: for a file that is no study, or a target that is not among the devices.
@@ -71,12 +84,12 @@ def verify_study(
     (row,) = CostTable.from_runs([run.run_dir]).rows(target_id=target.id, kind="model", with_failed=True)
     if row.status != "ok" or not math.isfinite(row.latency_ns):
         raise MeasurementError(f"the winner could not be measured on {target.id}: {row.status}; see {run.run_dir}")
-    return _judge(study, row, path, results)
+    return _judge(study, row, path, results, study["budget_ms"] if budget_ms is None else budget_ms)
 
 
-def _judge(study: dict[str, Any], row: Row, path: Path, results: Path) -> dict[str, Any]:
+def _judge(study: dict[str, Any], row: Row, path: Path, results: Path, budget: float) -> dict[str, Any]:
     measured, low, high = (value / 1e6 for value in (row.latency_ns, row.low_ns, row.high_ns))
-    budget, predicted = study["budget_ms"], study["best"]["cost_ms"]
+    predicted = study["best"]["cost_ms"]
     within = measured <= budget
     surely = "" if (high <= budget) == within and (low <= budget) == within else " (the interval spans the budget)"
     sentence = (
