@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,9 @@ def write_report(results: Path, out: Path) -> Path:
         ConfigError: when the folder holds no runs.
         StorageError: when the file cannot be written.
     """
-    from profiler.errors import StorageError
+    from search.files import write_text
 
-    html = render(collect(results))
-    temporary = out.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(html, encoding="utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write the report {out}: {error.strerror}; choose another place with --out"
-        ) from None
+    write_text(out, render(collect(results)))
     return out
 
 

@@ -37,19 +37,9 @@ def write_json(path: Path, data: Any) -> Path:
     Raises:
         StorageError: when it cannot be written.
     """
-    import os
+    from search.files import write_text
 
-    from profiler.errors import StorageError
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from None
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
     return path
 
 

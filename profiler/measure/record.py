@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 __all__ = ["ISSUES", "SCHEMA_VERSION", "STATUSES", "Measurement", "Role", "Status"]
 
@@ -21,17 +21,7 @@ Status = Literal[
     "wrong_output",
 ]
 
-STATUSES: tuple[Status, ...] = (
-    "ok",
-    "unsupported_operator",
-    "conversion_failed",
-    "out_of_memory",
-    "crashed",
-    "timed_out",
-    "link_lost",
-    "disk_full",
-    "wrong_output",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 ISSUES: dict[str, str] = {
     "ci_not_met": "the interval of the median was still too wide when the time was up",
