@@ -18,7 +18,7 @@ def quickstart(
         None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
     ),
     seed: int = SeedOption,
-    small: bool = typer.Option(False, "--small", help="Two boards, few networks, one short search: about two minutes."),
+    small: bool = typer.Option(False, "--small", help="Two boards, few networks, a short search: three minutes."),
     json_: bool = JsonOption,
 ) -> None:
     """Profile six loopback boards, fit and validate a predictor, search, verify, report.
