@@ -88,7 +88,15 @@ class SSHChannel:
         """As Channel.write_line."""
         with self._sending():
             self._channel.settimeout(None)  # the limit is that of `sending`
-            self._channel.sendall(line + b"\n")
+            try:
+                self._channel.sendall(line + b"\n")
+            except OSError as error:
+                if not self._channel.closed or not self._client.is_active():  # a limit cut the link: said elsewhere
+                    raise
+                # the far end ended between two requests: paramiko says "Socket is closed" of the channel
+                raise DeviceLost(
+                    f"{self._device_id}: the program on the board ended and no longer takes requests.", self._device_id
+                ) from error
 
     def read_line(self, timeout_s: float) -> bytes | None:
         """As Channel.read_line."""
