@@ -7,11 +7,13 @@ STAMP := $(VENV)/.installed
 # the searches need torch; this release has a CPU build where one is offered
 TORCH := torch==2.13.0
 
-.PHONY: help install quickstart test lint format bench clean
+.PHONY: help install quickstart test test-aarch64 chaos lint format bench clean
 
 help:
 	@echo "make quickstart   six loopback boards: profile, fit, validate, search, verify, report (about 15 minutes)"
 	@echo "make test         the tests"
+	@echo "make test-aarch64 a board of another architecture under QEMU: root, Debian and qemu-user-static (2 minutes)"
+	@echo "make chaos        300 jobs on six boards while everything that can break does, and long fuzzing (5 minutes)"
 	@echo "make lint         ruff, mypy --strict, import direction"
 	@echo "make bench        our own speed, beside the same work done by peers"
 
@@ -31,6 +33,15 @@ quickstart: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# one process, since all of these tests share one board
+test-aarch64: $(STAMP)
+	$(BIN)/python -m profiler.fleet.virtual.aarch64 build
+	EDGECOST_AARCH64=1 $(BIN)/python -m pytest tests/aarch64
+
+chaos: $(STAMP)
+	EDGECOST_FUZZ=long $(BIN)/python -m pytest -n 2 tests/faults/test_fuzz_messages.py
+	$(BIN)/python -m tests.faults.chaos
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgecost.stages.profiling import PlanOptions, measure_config, plan_jobs
+from edgecost.stages.planning import PlanOptions, measure_config, plan_jobs
 from profiler.fleet.session import connect
 from profiler.fleet.virtual.loopback import Fleet
 from profiler.measure.campaign import Campaign

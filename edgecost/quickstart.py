@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import HEADLINE_MODEL, closure, load_table, write_json
 from edgecost.stages.places import fleet_root
-from edgecost.stages.profiling import PlanOptions, measure_config, profile_targets
+from edgecost.stages.planning import PlanOptions, measure_config
+from edgecost.stages.profiling import profile_targets
 from edgecost.stages.searching import SearchOptions, quantile_budget, search_evrsnas, train_finalists
 from edgecost.stages.verification import verify_study
 

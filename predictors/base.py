@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from predictors.measured import Measurements
 from profiler.errors import ConfigError
-from profiler.fleet.targets import PRECISIONS, RUNTIMES, Precision, Runtime
+from profiler.fleet.plugins import known_names
+from profiler.fleet.targets import PRECISIONS, Precision, Runtime
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class CostModel(ABC):
             ConfigError: where the data is not of this model.
         """
         try:
-            if data["runtime"] not in RUNTIMES or data["precision"] not in PRECISIONS:
+            if data["runtime"] not in known_names() or data["precision"] not in PRECISIONS:
                 raise ConfigError(f"unknown runtime {data['runtime']!r} or precision {data['precision']!r}")
             model = cls(**data["params"])
             model._set_target(str(data["target_id"]), data["runtime"], data["precision"])
@@ -264,7 +265,7 @@ class CostModel(ABC):
 
     def _set_target(self, target_id: str, runtime: str, precision: str) -> None:
         self.target_id_ = target_id
-        self.runtime_ = cast(Runtime, runtime)
+        self.runtime_ = runtime
         self.precision_ = cast(Precision, precision)
 
     def _check_fitted(self) -> None:

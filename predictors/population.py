@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from predictors.files import write_file
 from profiler.errors import ConfigError
+from profiler.fleet.plugins import rules_of
 from profiler.fleet.targets import Precision, Runtime
 from profiler.workloads.fusion import FUSION_VERSION, Kernel, cut
 from profiler.workloads.graph import KEY_VERSION, Workload
@@ -110,7 +111,7 @@ def count_matrix(
 
 
 def _cache_key(space_id: str, runtime: str, precision: str) -> str:
-    parts = [FORMAT_VERSION, KEY_VERSION, FUSION_VERSION, space_id, runtime, precision]
+    parts = [FORMAT_VERSION, KEY_VERSION, FUSION_VERSION, space_id, rules_of(runtime), precision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 

@@ -13,6 +13,7 @@
     │   ├── DeviceTimeout            it did not answer within a limit
     │   ├── DeviceLost               the link broke while work was under way
     │   ├── DeviceBusy               another host holds the lease
+    │   ├── BoardFull                its disk has no room for what a job needs
     │   └── AgentCrashed             the agent ended or spoke nonsense
     └── MeasurementError             a figure exists and may not be trusted
         ├── Unstable                 too wide a spread
@@ -28,6 +29,7 @@ __all__ = [
     "AgentCrashed",
     "ArtefactError",
     "AuthenticationFailed",
+    "BoardFull",
     "ConfigError",
     "DeviceBusy",
     "DeviceError",
@@ -120,6 +122,10 @@ class DeviceLost(DeviceError):
 
 class DeviceBusy(DeviceError):
     """Another host holds the board's lease."""
+
+
+class BoardFull(DeviceError):
+    """The board's disk has no room for a file that a job needs."""
 
 
 class AgentCrashed(DeviceError):

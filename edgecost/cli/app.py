@@ -61,6 +61,13 @@ def _system_sentence(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
+def _shown(error: Exception) -> str:
+    """An error as a terminal may show it: it may quote names out of a stranger's model."""
+    from profiler.fleet.messages import escape
+
+    return "\n".join(escape(line, 2000) for line in str(error).split("\n"))
+
+
 def main() -> None:
     """Entry point of the `edgecost` command."""
     from profiler.errors import EdgeCostError
@@ -68,7 +75,7 @@ def main() -> None:
     try:
         app()
     except EdgeCostError as error:
-        typer.echo(f"edgecost: {error}", err=True)
+        typer.echo(f"edgecost: {_shown(error)}", err=True)
         sys.exit(2)
     except OSError as error:
         typer.echo(f"edgecost: {_system_sentence(error)}", err=True)

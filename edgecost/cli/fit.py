@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from edgecost.cli.costs import read_table
 from edgecost.cli.options import ResultsOption, TargetOption
 from edgecost.cli.output import JsonOption, emit_json
 
@@ -22,9 +23,9 @@ def fit(
 
     Example: edgecost fit --target ort-fp32-t1/onnxruntime-fp32-t1
     """
-    from edgecost.stages.costs import fit_and_save, load_table
+    from edgecost.stages.costs import fit_and_save
 
-    saved = fit_and_save(load_table(results), target, results, out)
+    saved = fit_and_save(read_table(results), target, results, out)
     if json_:
         emit_json(saved)
     else:

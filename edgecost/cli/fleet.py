@@ -1,4 +1,4 @@
-"""`edgecost fleet`: the embedded fleet, six SSH servers on this machine."""
+"""`edgecost fleet`: boards of this machine: six SSH servers, and an emulated one of another architecture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgecost.cli.output import JsonOption, emit_json, show_table
+from edgecost.cli.output import JsonOption, emit_json, say, show_table
 from edgecost.stages.places import fleet_root
 
 if TYPE_CHECKING:
@@ -16,34 +16,48 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Start and stop six loopback boards: this machine's CPU in six configurations, not six boards.",
+    help="Start and stop six loopback boards: this machine's CPU in six configurations, not six boards; "
+    "or an emulated aarch64 board, to try out what is not about timing.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-RootOption = typer.Option(None, "--root", help="Folder of keys, homes and status [default: .edgecost/fleet].")
+RootOption = typer.Option(
+    None, "--root", help="Folder of keys, homes and status [default: .edgecost/fleet, or aarch64 below it]."
+)
+Aarch64Option = typer.Option(
+    False, "--aarch64", help="The aarch64 board that QEMU emulates, in place of the six; needs root, Debian and QEMU."
+)
 
 
 @app.command()
-def up(root: Path | None = RootOption, json_: bool = JsonOption) -> None:
+def up(root: Path | None = RootOption, aarch64: bool = Aarch64Option, json_: bool = JsonOption) -> None:
     """Start the fleet in the background and write its devices.yaml.
 
     Example: edgecost fleet up
     """
-    from profiler.fleet.virtual.background import start
+    from profiler.fleet.virtual.background import start, start_module
 
-    _tell(start(root or fleet_root()), json_)
+    place = _place(root, aarch64)
+    if not aarch64:
+        _tell(start(place), json_)
+        return
+    from profiler.fleet.virtual.aarch64.root import build
+
+    build(say=say)  # here, where its steps are seen: the first time takes a while
+    arguments = ["up", "--root", str(place.absolute())]
+    _tell(start_module(place, "profiler.fleet.virtual.aarch64", arguments), json_)
 
 
 @app.command()
-def down(root: Path | None = RootOption, json_: bool = JsonOption) -> None:
+def down(root: Path | None = RootOption, aarch64: bool = Aarch64Option, json_: bool = JsonOption) -> None:
     """Stop the fleet and end everything that runs on its boards.
 
     Example: edgecost fleet down
     """
     from profiler.fleet.virtual.background import stop
 
-    stopped = stop(root or fleet_root())
+    stopped = stop(_place(root, aarch64))
     if json_:
         emit_json({"stopped": stopped})
     else:
@@ -51,14 +65,18 @@ def down(root: Path | None = RootOption, json_: bool = JsonOption) -> None:
 
 
 @app.command()
-def status(root: Path | None = RootOption, json_: bool = JsonOption) -> None:
+def status(root: Path | None = RootOption, aarch64: bool = Aarch64Option, json_: bool = JsonOption) -> None:
     """Say whether the fleet is up, and at which ports.
 
     Example: edgecost fleet status --json
     """
     from profiler.fleet.virtual.background import status as look
 
-    _tell(look(root or fleet_root()), json_)
+    _tell(look(_place(root, aarch64)), json_)
+
+
+def _place(root: Path | None, aarch64: bool) -> Path:
+    return root or (fleet_root() / "aarch64" if aarch64 else fleet_root())
 
 
 def _tell(found: FleetStatus, json_: bool) -> None:

@@ -95,13 +95,18 @@ class Bar:
         if self._rich is not None:
             self._rich.stop()
 
-    def start(self, total: int) -> None:
-        """Announce how many steps there are."""
-        self._total, self._done, self._started = total, 0, time.monotonic()
+    def start(self, total: int, done: int = 0) -> None:
+        """Announce how many steps there are, or that their number has changed, `done` of them being done."""
+        if not done:
+            self._started = time.monotonic()
+        self._total, self._done = total, done
         if self._rich is not None:
+            if self._task is not None and done:
+                self._rich.update(self._task, total=total, completed=done)
+                return
             if self._task is not None:
                 self._rich.remove_task(self._task)
-            self._task = self._rich.add_task(self._label, total=total, what="")
+            self._task = self._rich.add_task(self._label, total=total, completed=done, what="")
 
     def advance(self, label: str = "") -> None:
         """One step is done."""
@@ -112,7 +117,7 @@ class Bar:
         now = time.monotonic()
         if not self._quiet and (now - self._spoken > 10 or self._done == self._total):
             self._spoken = now
-            left = (now - self._started) / self._done * (self._total - self._done)
+            left = (now - self._started) / self._done * max(0, self._total - self._done)
             say(f"{self._label}: {self._done} of {self._total}, about {left:.0f} s left")
 
     def message(self, text: str) -> None:
@@ -127,6 +132,10 @@ class Bar:
 
 @contextmanager
 def progress(label: str, quiet: bool = False) -> Iterator[Bar]:
-    """A progress bar for the length of a block."""
-    with Bar(label, quiet) as bar:
-        yield bar
+    """A progress bar for the length of a block; work that shows one can be interrupted and continued."""
+    try:
+        with Bar(label, quiet) as bar:
+            yield bar
+    except KeyboardInterrupt:
+        say("edgecost: interrupted; nothing measured is lost, and the same command continues where this one stopped")
+        raise typer.Exit(130) from None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from edgecost.cli.costs import read_table
 from edgecost.cli.options import ResultsOption, TargetOption
 from edgecost.cli.output import JsonOption, emit_json, say, show_table
 
@@ -22,9 +23,9 @@ def predict(
 
     Example: edgecost predict model.onnx --target ort-fp32-t1/onnxruntime-fp32-t1 --results results/quickstart
     """
-    from edgecost.stages.costs import load_table, predict_file
+    from edgecost.stages.costs import predict_file
 
-    answer = predict_file(load_table(results), model, target)
+    answer = predict_file(read_table(results), model, target)
     if json_:
         emit_json(answer)
     else:

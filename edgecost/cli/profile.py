@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 from edgecost.cli.options import DevicesOption, ResultsOption, SeedOption
-from edgecost.cli.output import JsonOption, emit_json, progress
+from edgecost.cli.output import JsonOption, emit_json, progress, say
+from profiler.errors import ConfigError
 
 __all__ = ["profile"]
 
@@ -21,6 +22,9 @@ def profile(
     fit_models: int = typer.Option(10, "--fit-models", help="Whole networks of the space to fit the overhead on."),
     held_out: int = typer.Option(20, "--held-out", help="Whole networks of the space that are only ever predicted."),
     effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick (seconds a kernel)."),
+    patience_s: float = typer.Option(
+        600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
+    ),
     rounds: int | None = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's."),
     run: str | None = typer.Option(None, "--run", help="Name of the run; the same name continues it."),
     devices: Path | None = DevicesOption,
@@ -30,21 +34,32 @@ def profile(
 ) -> None:
     """Deploy operators and networks to boards over SSH, time them there, and journal every sample.
 
-    Interrupted, the same command continues and measures nothing twice.
+    Boards work side by side; one that fails keeps none from its work. Interrupted, the same command continues and
+    measures nothing twice.
     Example: edgecost profile --target rpi5/onnxruntime-fp32-t1 --space nasbench201
     """
-    from edgecost.stages.profiling import PlanOptions, measure_config, profile_targets
+    from edgecost.stages.planning import PlanOptions, measure_config
+    from edgecost.stages.profiling import profile_targets
     from edgecost.stages.targets import all_devices, select_targets
+    from profiler.measure.limits import CampaignLimits
 
+    if patience_s < 0:
+        raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
     chosen = select_targets(all_devices(devices), target)
     options = PlanOptions(space=space, models=tuple(model), fit_models=fit_models, held_out=held_out, seed=seed)
     config = measure_config(effort, rounds=rounds, seed=seed)
     with progress("profile", quiet=json_) as bar:
-        runs = profile_targets(chosen, options, config, results=results, run_id=run, progress=bar)
+        runs = profile_targets(chosen, options, config, results, run, bar, CampaignLimits(patience_s=patience_s))
     if json_:
         emit_json([r.to_dict() for r in runs])
     else:
         for r in runs:
             typer.echo(r.sentence())
-    if any(r.failed_boards for r in runs):
+    failed = [r for r in runs if r.failed_boards]
+    if failed:
+        names = ", ".join(r.target_id for r in failed)
+        say(
+            f"edgecost: {len(failed)} of {len(runs)} targets were not finished ({names}); all else is in {results}, "
+            "and the same command continues"
+        )
         raise typer.Exit(2)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from edgecost.cli.costs import read_table
 from edgecost.cli.options import ResultsOption
 from edgecost.cli.output import JsonOption, emit_json, say, show_table
 
@@ -13,21 +14,26 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Show and export cost tables.", no_args_is_help=True, rich_markup_mode=None)
 
+EmulatedOption = typer.Option(
+    False, "--with-emulated", help="Let in what emulated processors gave; such latencies say nothing about hardware."
+)
+
 
 @app.command()
 def show(
     target: str | None = typer.Option(None, "--target", "-t", help="Only this target."),
     kind: str = typer.Option("kernel", "--kind", help="kernel, model or all."),
     results: Path = ResultsOption,
+    with_emulated: bool = EmulatedOption,
     json_: bool = JsonOption,
 ) -> None:
     """Print the rows of the cost table, with intervals, spread between rounds and issue codes.
 
     Example: edgecost table show --target ort-fp32-t1/onnxruntime-fp32-t1
     """
-    from edgecost.stages.costs import load_table, row_dict, table_rows
+    from edgecost.stages.costs import row_dict, table_rows
 
-    table = load_table(results)
+    table = read_table(results, with_emulated=with_emulated)
     rows = [row_dict(r) for r in table_rows(table, target, kind)]
     if json_:
         emit_json({"rows": rows, "corrupt_lines": table.corrupt_lines})
@@ -58,15 +64,14 @@ def _us(value: float | None) -> str:
 def export(
     file: Path = typer.Argument(..., help="Where to: a name ending in .csv, .parquet or .json."),
     results: Path = ResultsOption,
+    with_emulated: bool = EmulatedOption,
     json_: bool = JsonOption,
 ) -> None:
     """Write the whole table to a file.
 
     Example: edgecost table export costs.parquet
     """
-    from edgecost.stages.costs import load_table
-
-    table = load_table(results)
+    table = read_table(results, with_emulated=with_emulated)
     table.export(file)
     if json_:
         emit_json({"file": str(file), "rows": len(table.rows())})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from edgecost.cli.costs import read_table
 from edgecost.cli.options import ResultsOption
 from edgecost.cli.output import JsonOption, emit_json, show_table
 
@@ -24,9 +25,9 @@ def validate(
 
     Example: edgecost validate --results results/quickstart
     """
-    from edgecost.stages.costs import closure, load_table
+    from edgecost.stages.costs import closure
 
-    answer = closure(load_table(results), target)
+    answer = closure(read_table(results), target)
     if json_:
         emit_json(answer)
     else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HEADLINE_MODEL",
     "closure",
+    "emulated_note",
     "fit_and_save",
     "fit_model",
     "load_table",
@@ -43,15 +44,31 @@ def write_json(path: Path, data: Any) -> Path:
     return path
 
 
-def load_table(results: Path) -> CostTable:
-    """The cost table of all runs below a folder.
+def load_table(results: Path, *, with_emulated: bool = False) -> CostTable:
+    """The cost table of all runs below a folder, without those of emulated processors unless they are asked for.
 
     Raises:
-        ConfigError: when there is no run.
+        StorageError: when there is no run.
     """
     from profiler.tables.table import CostTable
 
-    return CostTable.from_results(results)
+    return CostTable.from_results(results, with_emulated=with_emulated)
+
+
+def emulated_note(table: CostTable) -> str:
+    """One sentence where measurements of emulated processors were left out of a table, or let in; else ""."""
+    if table.left_out:
+        return (
+            f"{sum(table.left_out.values())} measurements of {', '.join(sorted(table.left_out))} were left out: the "
+            "processor is emulated, and its latencies say nothing about any hardware."
+        )
+    emulated = sorted({row.target_id for row in table.all_rows if "emulated" in row.issues})
+    if emulated:
+        return (
+            f"The table holds rows of {', '.join(emulated)}, as asked: the processor is emulated, and its latencies "
+            "say nothing about any hardware."
+        )
+    return ""
 
 
 def resolve_target(table: CostTable, name: str) -> str:
@@ -66,6 +83,11 @@ def resolve_target(table: CostTable, name: str) -> str:
         return found[0]
     if found:
         raise ConfigError(f"{name!r} has several targets in the table; say which: {', '.join(found)}")
+    if any(i == name or i.split("/", 1)[0] == name for i in table.left_out):
+        raise UnknownWorkload(
+            f"the table has no rows for {name!r}: its processor is emulated, and such latencies enter no table unless "
+            "they are asked for; choose a board"
+        )
     raise UnknownWorkload(
         f"the table has no rows for {name!r}; it knows {', '.join(ids) or 'no target'}; "
         f"measure with `edgecost profile --target {name} --space nasbench201`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["artefact_cache", "data_folder", "fleet_root", "results_root"]
+__all__ = ["artefact_cache", "data_folder", "fleet_root", "results_root", "wheel_cache"]
 
 
 def fleet_root() -> Path:
@@ -16,6 +16,11 @@ def fleet_root() -> Path:
 def artefact_cache() -> Path:
     """Lowered models, content-addressed; safe to delete."""
     return Path(".edgecost") / "artefacts"
+
+
+def wheel_cache() -> Path:
+    """Wheels for boards, content-addressed; safe to delete."""
+    return Path(".edgecost") / "wheels"
 
 
 def results_root() -> Path:

@@ -1,58 +1,41 @@
-"""Profiling: which jobs a target needs, and the campaigns that run them."""
+"""Profiling: campaigns on many boards at once, none of which waits for another one that is slow or dead."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
+import queue
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.places import artefact_cache
-from profiler.errors import ConfigError, DeviceError
+from edgecost.stages.planning import PlanOptions, default_run_id, plan_jobs
+from profiler.errors import ConfigError, DeviceError, EdgeCostError
 from profiler.fleet.targets import Device, Target
-from profiler.measure.campaign import Campaign
+from profiler.measure.campaign import Campaign, CampaignStopped
 from profiler.measure.config import MeasureConfig
-from profiler.measure.jobs import Job, kernel_plan_jobs, model_jobs
-from profiler.workloads.graph import Workload
+from profiler.measure.jobs import Job
+from profiler.measure.limits import CampaignLimits
+from profiler.measure.lowering import Lowerings
+from profiler.measure.preparation import Preparation
+from profiler.measure.progress import NullProgress, Progress, SharedProgress
+from profiler.workloads.artefacts import ArtefactCache
 
 if TYPE_CHECKING:
-    from profiler.measure.progress import Progress
+    from profiler.measure.board import SessionFactory
 
-__all__ = ["EFFORTS", "PlanOptions", "Run", "measure_config", "plan_jobs", "prebuild", "profile_targets"]
+__all__ = ["Run", "profile_targets", "refuse_twins"]
 
-EFFORTS: dict[str, MeasureConfig] = {
-    "record": MeasureConfig(),
-    "quick": MeasureConfig(
-        rounds=3, min_batch_s=0.002, warmup_runs=3, warmup_s=0.02, min_batches=12, target_half_width=0.01,
-        cap_s=0.12, job_timeout_s=60.0,
-    ),
-}  # fmt: skip
-"""record: the protocol as it stands. quick: the same protocol in tenths of a second a job, with wider intervals."""
+Chosen = tuple[Device, Target]
 
-COVERING_ARCHITECTURES = 400
-"""So many random architectures are cut to find a space's kernels; rarer ones are left to the regressors."""
+_POLL_S = 0.2
 
-
-@dataclass(frozen=True, slots=True)
-class PlanOptions:
-    """What to profile.
-
-    Attributes:
-        space: a search space whose kernels and random networks are measured, or None.
-        models: ONNX files whose kernels are measured, and they themselves too.
-        fit_models, held_out: random networks of the space to fit on and to validate on; never the same class.
-        seed: of the choice of networks.
-    """
-
-    space: str | None = None
-    models: tuple[Path, ...] = ()
-    fit_models: int = 10
-    held_out: int = 20
-    seed: int = 0
+_STOP_S = 3.0
+"""So long are boards given after Ctrl-C to end what is in hand; their journals are whole at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +64,7 @@ class Run:
     def sentence(self) -> str:
         """One line for people."""
         if self.fault:
-            return f"{self.target_id}: stopped: {self.fault}"
+            return f"{self.target_id}: stopped after {self.measured} jobs: {self.fault}"
         failed = "".join(f", {n} {status}" for status, n in self.failures.items())
         again = f", {self.resumed} were journaled before" if self.resumed else ""
         return (
@@ -90,145 +73,188 @@ class Run:
         )
 
 
-def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> MeasureConfig:
-    """The settings of an effort, with the rounds replaced where given.
-
-    Raises:
-        ConfigError: for an unknown effort or no round at all.
-    """
-    if effort not in EFFORTS:
-        raise ConfigError(f"there is no effort {effort!r}; choose one of {', '.join(EFFORTS)}")
-    if rounds is not None and rounds < 1:
-        raise ConfigError(f"--rounds must be at least 1, not {rounds}")
-    config = replace(EFFORTS[effort], seed=seed)
-    return config if rounds is None else replace(config, rounds=rounds)
-
-
-def _sampled_networks(options: PlanOptions) -> tuple[list[Workload], list[Workload], list[Workload]]:
-    """(networks that cover the kernels, networks to fit on, networks held out), the latter two without isomorphs."""
-    import numpy as np
-
-    from search.spaces import find_space
-
-    if options.space is None:
-        return [], [], []
-    space = find_space(options.space)
-    rng = np.random.default_rng([options.seed, 201])
-    seen: set[str] = set()
-    whole: list[Workload] = []
-    while len(whole) < options.fit_models + options.held_out:
-        arch = space.sample(rng)
-        label = space.canonical(arch)
-        if label not in seen and space.connected(arch):
-            seen.add(label)
-            whole.append(space.workload(arch))
-    covering = [space.workload(space.sample(rng), cells_per_stage=2) for _ in range(COVERING_ARCHITECTURES)]
-    return covering, whole[: options.fit_models], whole[options.fit_models :]
-
-
-def _read_model(path: Path) -> Workload:
-    from profiler.errors import UnsupportedOperator
-    from profiler.workloads.importer import read_onnx
-
-    read = read_onnx(path)
-    if read.unsupported:
-        names = tuple(dict.fromkeys(u.op_type for u in read.unsupported))
-        raise UnsupportedOperator(f"{path} holds operators that edgecost does not know: {', '.join(names)}", names)
-    return replace(read.workload, name=path.name)
-
-
-def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
-    """All jobs that a target needs: kernels in stretches of 1, m and 2m, and whole networks.
-
-    Raises:
-        ConfigError: when nothing is asked for, or a model file cannot be read.
-        UnsupportedOperator: when a model file holds operators that are not known.
-    """
-    from profiler.workloads.fusion import kernels_of
-    from profiler.workloads.isolation import kernel_jobs
-
-    if options.space is None and not options.models:
-        raise ConfigError("nothing to profile; name a search space with --space or an ONNX file with --model")
-    covering, fit, held_out = _sampled_networks(options)
-    files = [_read_model(path) for path in options.models]
-    kernels = kernels_of([*covering, *fit, *held_out, *files], target.runtime, target.precision)
-    plans = kernel_jobs(kernels, target.runtime, target.precision)
-    return (*kernel_plan_jobs(plans), *model_jobs([*fit, *files], "fit"), *model_jobs(held_out, "held_out"))
-
-
-def _build_one(workload: dict[str, Any], runtime: str, precision: str, root: str) -> None:
-    from profiler.errors import EdgeCostError
-    from profiler.workloads.artefacts import ArtefactCache
-
-    with suppress(EdgeCostError):  # the campaign meets it again and journals it with its type
-        ArtefactCache(Path(root)).get(Workload.from_dict(workload), runtime, precision)  # type: ignore[arg-type]
-
-
-def prebuild(jobs: Iterable[tuple[Target, Job]], cache_root: Path) -> int:
-    """Lower all workloads on all cores before the boards are timed, so that building disturbs no measurement.
-
-    Returns:
-        how many distinct artefacts were asked for.
-    """
-    import joblib
-    from joblib.externals.loky import get_reusable_executor
-
-    wanted = {(job.workload.key, t.runtime, t.precision): job.workload for t, job in jobs}
-    calls = [
-        joblib.delayed(_build_one)(w.to_dict(), runtime, precision, str(cache_root))
-        for (_, runtime, precision), w in wanted.items()
-    ]
-    joblib.Parallel(n_jobs=-1, batch_size=8)(calls)
-    # idle workers would go on holding the memory of every runtime that they imported
-    get_reusable_executor().shutdown(wait=True)
-    return len(calls)
-
-
-def default_run_id(options: PlanOptions, config: MeasureConfig) -> str:
-    """The name of a run that the same command finds again."""
-    what = [options.space, [str(m) for m in options.models], options.fit_models, options.held_out, options.seed]
-    digest = hashlib.sha256(json.dumps([what, config.to_dict()], sort_keys=True).encode()).hexdigest()[:8]
-    return f"{options.space or 'models'}-{digest}"
-
-
 def profile_targets(
-    chosen: Sequence[tuple[Device, Target]],
+    chosen: Sequence[Chosen],
     options: PlanOptions,
     config: MeasureConfig,
     results: Path,
     run_id: str | None = None,
     progress: Progress | None = None,
+    limits: CampaignLimits | None = None,
+    connect: SessionFactory | None = None,
 ) -> list[Run]:
-    """Profile several targets, one after the other; a board that fails does not keep the others from their turn.
+    """Profile several targets: those of one board one after the other, boards side by side.
+
+    A target that fails is a Run with a `fault`; only where all of them fail, and by no fault of a board, is that
+    raised.
+
+    Args:
+        chosen: the targets.
+        options, config: what is measured and how.
+        results: the folder of runs; run_id: their name, by default one that the same command finds again.
+        progress: is told, by one thread at a time.
+        limits: how long to build and to wait.
+        connect: opens a session; by default over SSH.
 
     Raises:
-        ConfigError: for options that cannot be met.
+        ConfigError: for options that cannot be met, or two devices with one address.
         StorageError: when results cannot be written.
     """
-    from profiler.fleet.session import connect
-    from profiler.measure.progress import NullProgress
-    from profiler.workloads.artefacts import ArtefactCache
+    refuse_twins([device for device, _ in chosen])
+    if connect is None:
+        from profiler.fleet.session import connect as connect_over_ssh
 
-    told = progress or NullProgress()
-    plans = [(device, target, plan_jobs(options, target)) for device, target in chosen]
-    told.message(f"lowering workloads for {len(plans)} targets")
-    started = time.monotonic()
-    built = prebuild(((t, job) for _, t, jobs in plans for job in jobs), artefact_cache())
-    told.message(f"{built} artefacts are ready after {time.monotonic() - started:.0f} s")
-    campaign = Campaign(connect, ArtefactCache(artefact_cache()), results, config, told)
-    runs: list[Run] = []
-    for device, target, jobs in plans:
-        kernels = len({j.role.subject_key for j in jobs if j.role.kind == "kernel"})
-        models = sum(j.role.kind == "model" for j in jobs)
-        name = f"{run_id or default_run_id(options, config)}-{target.id.split('/', 1)[1]}"
-        folder = str(results / device.id / name)
+        connect = connect_over_ssh
+    limits = limits or CampaignLimits()
+    with Lowerings(ArtefactCache(artefact_cache()), limits.build_s) as source:
+        name = run_id or default_run_id(options, config)
+        crew = _Crew(chosen, options, config, results, name, SharedProgress(progress or NullProgress()), limits, source)
+        return crew.work(connect)
+
+
+def refuse_twins(devices: Sequence[Device]) -> None:
+    """Refuse two ids for one address: both would measure one board at a time, each as if it had it for itself.
+
+    Raises:
+        ConfigError: naming both, unless they declare the same machine and so take turns.
+    """
+    seen: dict[tuple[Any, ...], Device] = {}
+    for device in devices:
+        twin = seen.setdefault(_address(device), device)
+        if twin.id != device.id and (not device.machine or device.machine != twin.machine):
+            raise ConfigError(
+                f"devices {twin.id!r} and {device.id!r} have one address ({device.user}@{device.host}:{device.port}); "
+                "choose one of them, or declare the same `machine` for both so that they take turns"
+            )
+
+
+def _address(device: Device) -> tuple[Any, ...]:
+    jump = (device.jump.host, device.jump.port) if device.jump else None
+    return device.host, device.port, device.user, jump
+
+
+class _Crew:
+    """Campaigns side by side."""
+
+    def __init__(
+        self,
+        chosen: Sequence[Chosen],
+        options: PlanOptions,
+        config: MeasureConfig,
+        results: Path,
+        run_id: str,
+        progress: SharedProgress,
+        limits: CampaignLimits,
+        source: Lowerings,
+    ) -> None:
+        self._chosen = list(chosen)
+        self._options = options
+        self._config = config
+        self._results = results
+        self._run_id = run_id
+        self._progress = progress
+        self._limits = limits
+        self._source = source
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._plans: dict[tuple[str, str], tuple[Job, ...]] = {}
+        self._ahead: list[Preparation] = []
+        self._runs: dict[int, Run] = {}
+        self._errors: dict[int, BaseException] = {}
+
+    def work(self, connect: SessionFactory) -> list[Run]:
+        """All campaigns; a device's targets, and devices of one address, one after the other."""
+        self._plan(self._chosen[0][1])  # what is wrong with the options is wrong for all
+        if any(device.emulation == "loopback" for device, _ in self._chosen):
+            # planning and lowering would disturb a board that is this very machine
+            distinct = {(t.runtime, t.precision): t for _, t in self._chosen}
+            self._ahead = [Preparation(self._source, t, self._plan(t), self._stop) for t in distinct.values()]
+        lanes: dict[tuple[Any, ...], list[int]] = {}
+        for place, (device, _) in enumerate(self._chosen):
+            lanes.setdefault(_address(device), []).append(place)
+        try:
+            if len(lanes) == 1:
+                self._lane(range(len(self._chosen)), connect)
+            else:
+                self._side_by_side(list(lanes.values()), connect)
+        finally:
+            self._stop.set()  # whatever is still being lowered is for nobody
+        return self._outcome()
+
+    def _side_by_side(self, lanes: Sequence[Sequence[int]], connect: SessionFactory) -> None:
+        # not by joining threads: a join that Ctrl-C interrupts may take a living thread for an ended one
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        ended: list[Sequence[int]] = []
+
+        def walk(lane: Sequence[int]) -> None:
+            try:
+                self._lane(lane, connect)
+            finally:
+                ended.append(lane)
+                bell.put(None)
+
+        def wait(until: float) -> None:
+            while len(ended) < len(lanes) and time.monotonic() < until:
+                with suppress(queue.Empty):
+                    bell.get(timeout=_POLL_S)
+
+        for lane in lanes:
+            threading.Thread(target=walk, args=(lane,), daemon=True).start()
+        try:
+            wait(math.inf)
+        except KeyboardInterrupt:
+            self._stop.set()
+            wait(time.monotonic() + _STOP_S)  # a thread that waits for a board's next result is left behind
+            raise
+
+    def _lane(self, places: Sequence[int], connect: SessionFactory) -> None:
+        for place in places:
+            try:
+                self._runs[place] = self._campaign(place, connect)
+            except CampaignStopped:
+                return
+            except Exception as error:  # noqa: BLE001 (another thread raises it)
+                self._errors[place] = error
+                return
+
+    def _campaign(self, place: int, connect: SessionFactory) -> Run:
+        device, target = self._chosen[place]
+        name = f"{self._run_id}-{target.id.split('/', 1)[1]}"
+        run = Run(target.id, str(self._results / device.id / name), 0, 0, 0, 0)
+        told = self._progress.part()
+        gate = self._wait_for_lowering if device.emulation == "loopback" else None
+        campaign = Campaign(connect, self._source, self._results, self._config, told, self._limits, self._stop, gate)
         started = time.monotonic()
         try:
-            result = campaign.run(device, target, jobs, name)
-        except DeviceError as error:
+            jobs = self._plan(target)
+            run = replace(
+                run,
+                kernels=len({job.role.subject_key for job in jobs if job.role.kind == "kernel"}),
+                models=sum(job.role.kind == "model" for job in jobs),
+            )
+            done = campaign.run(device, target, jobs, name)
+        except EdgeCostError as error:
             told.message(f"{target.id}: {error}")
-            runs.append(Run(target.id, folder, kernels, models, 0, 0, fault=str(error)))
-            continue
+            if not isinstance(error, DeviceError):
+                self._errors[place] = error
+            return replace(run, measured=told.advanced, wall_s=time.monotonic() - started, fault=str(error))
         wall_s = time.monotonic() - started
-        runs.append(Run(target.id, folder, kernels, models, result.measured, result.resumed, result.failures, wall_s))
-    return runs
+        return replace(run, measured=done.measured, resumed=done.resumed, failures=done.failures, wall_s=wall_s)
+
+    def _plan(self, target: Target) -> tuple[Job, ...]:
+        """The jobs of a target; targets of one runtime and precision share them."""
+        with self._lock:
+            key = (target.runtime, target.precision)
+            if key not in self._plans:
+                self._plans[key] = plan_jobs(self._options, target)
+            return self._plans[key]
+
+    def _wait_for_lowering(self) -> None:
+        for preparation in self._ahead:
+            preparation.wait()
+
+    def _outcome(self) -> list[Run]:
+        bugs = [error for error in self._errors.values() if not isinstance(error, EdgeCostError)]
+        if bugs or len(self._errors) == len(self._chosen):
+            raise (bugs or list(self._errors.values()))[0]
+        return [self._runs[place] for place in sorted(self._runs)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
 from edgecost.stages.places import artefact_cache
-from edgecost.stages.profiling import measure_config
+from edgecost.stages.planning import measure_config
 from edgecost.stages.targets import find_target
 from profiler.errors import ConfigError, MeasurementError
 from profiler.fleet.targets import Device
@@ -67,6 +67,7 @@ def verify_study(
     from profiler.fleet.session import connect
     from profiler.measure.campaign import Campaign
     from profiler.measure.jobs import model_jobs
+    from profiler.measure.lowering import Lowerings
     from profiler.tables.table import CostTable
     from profiler.workloads.artefacts import ArtefactCache
     from search.spaces import find_space
@@ -78,9 +79,10 @@ def verify_study(
     arch = Architecture(study["space"], tuple(study["best"]["choices"]))
     workload = space.workload(arch)
     config = replace(measure_config(effort), rounds=5)
-    campaign = Campaign(connect, ArtefactCache(artefact_cache()), results, config, progress)
     run_id = f"verify-{target.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}"
-    run = campaign.run(device, target, model_jobs([workload]), run_id)
+    with Lowerings(ArtefactCache(artefact_cache())) as source:
+        campaign = Campaign(connect, source, results, config, progress)
+        run = campaign.run(device, target, model_jobs([workload]), run_id)
     (row,) = CostTable.from_runs([run.run_dir]).rows(target_id=target.id, kind="model", with_failed=True)
     if row.status != "ok" or not math.isfinite(row.latency_ns):
         raise MeasurementError(f"the winner could not be measured on {target.id}: {row.status}; see {run.run_dir}")

@@ -1,4 +1,4 @@
-"""The parent's end of the worker: start it, hear it, learn how it died, end it."""
+"""The daemon's end of a worker: start it, hear it, learn how it died, end it and all that it has started."""
 
 from __future__ import annotations
 
@@ -9,69 +9,74 @@ import select
 import signal
 import subprocess
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-MOST_LINE_BYTES = 16 << 20
+from . import processes
+from .lines import CHUNK_BYTES, Lines
+
 MOST_LAST_WORDS_BYTES = 4096
-CHUNK_BYTES = 65536
 
 DYING_S = 2.0
 """Between the end of a worker's output and its own end."""
 
+KILLING_S = 10.0
+"""A killed process may be held up by a driver for so long; then it is left behind."""
 
-class LineTooLong(Exception):
-    """Somebody wrote more than any message holds without ending the line."""
+POLL_S = 0.01
+
+MARK = "EDGECOST_AGENT"
+"""The variable by which processes of an agent are known (see `stale`): "<pid>.<start>" of the agent."""
 
 
-class Lines:
-    """Splits what arrives at a file descriptor into lines; reads only when told that there is something.
+class Confinement(NamedTuple):
+    """What a worker is started with; a job that needs another one needs another worker.
 
     Attributes:
-        number: the descriptor.
-        ended: whether the other end is closed.
+        site: the folder that its runtime is loaded from; None for the board's own Python.
+        cpus: those that it is bound to; None for all.
+        memory_mb: how much it may use; None for no limit.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.ended = False
-        self._buffer = bytearray()
-        self._whole: List[bytes] = []
-
-    def feed(self) -> None:
-        """Read what is there (blocks if there is nothing)."""
-        chunk = os.read(self.number, CHUNK_BYTES)
-        self.ended = not chunk
-        self._buffer += chunk
-        if b"\n" in chunk:
-            *whole, rest = bytes(self._buffer).split(b"\n")
-            self._whole += whole
-            self._buffer = bytearray(rest)
-        if len(self._buffer) > MOST_LINE_BYTES:
-            raise LineTooLong("a line of more than %d bytes" % MOST_LINE_BYTES)
-
-    def pop(self) -> Optional[bytes]:
-        """The oldest whole line, without its end; None where there is none yet."""
-        return self._whole.pop(0) if self._whole else None
+    site: Optional[str] = None
+    cpus: Optional[Tuple[int, ...]] = None
+    memory_mb: Optional[int] = None
 
 
-def worker_command() -> Tuple[List[str], Dict[str, str]]:
+def worker_command(confinement: Confinement) -> Tuple[List[str], Dict[str, str]]:
     """How to start a worker from the same code that runs here, be it a zipapp or a source tree; and its environment."""
     environment = dict(os.environ)
     # a BLAS that numpy brings along would start threads of its own; no runtime here asks for it
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # ONNX Runtime 1.31 and later report their use from a thread of their own and leave files in the board's home
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    environment[MARK] = "%d.%s" % (os.getpid(), processes.start_of(os.getpid()))
+    paths = [environment.get("PYTHONPATH")]
+    limits = json.dumps({"cpus": confinement.cpus, "memory_mb": confinement.memory_mb})
     archive = getattr(globals().get("__loader__"), "archive", None)
     if archive:
-        return [sys.executable, "-u", os.path.abspath(archive), "worker"], environment
-    package = __name__.rsplit(".", 1)[0]
-    root = os.path.abspath(__file__)
-    for _ in range(package.count(".") + 2):
-        root = os.path.dirname(root)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
-    return [sys.executable, "-u", "-m", package, "worker"], environment
+        command = [sys.executable, "-u", os.path.abspath(archive), "worker", limits]
+    else:
+        package = __name__.rsplit(".", 1)[0]
+        root = os.path.abspath(__file__)
+        for _ in range(package.count(".") + 2):
+            root = os.path.dirname(root)
+        paths.insert(0, root)
+        command = [sys.executable, "-u", "-m", package, "worker", limits]
+    if confinement.site is not None:
+        paths.insert(0, confinement.site)
+        environment["PYTHONNOUSERSITE"] = "1"
+    if any(paths):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return command, environment
 
 
 class Child:
-    """A running worker, in a process group of its own.
+    """A running worker, in a session and process group of its own.
+
+    Args:
+        confinement: what it is started with; by default nothing.
+        folder: that it is started in; by default this process's.
 
     Attributes:
         process: its process.
@@ -79,25 +84,42 @@ class Child:
         ready: whether it has said that it is.
     """
 
-    def __init__(self) -> None:
-        command, environment = worker_command()
+    def __init__(self, confinement: Optional[Confinement] = None, folder: Optional[str] = None) -> None:
+        self.confinement = confinement or Confinement()
+        command, environment = worker_command(self.confinement)
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+            bufsize=0,
         )
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
         assert self.process.stderr is not None
+        self.input = self.process.stdin.fileno()
+        os.set_blocking(self.input, False)
         self.out = Lines(self.process.stdout.fileno())
         self.err = self.process.stderr.fileno()
         self.err_ended = False
         self.ready = False
+        self.unsent = b""
         self._last_words = bytearray()
 
     def send(self, request: Dict[str, Any]) -> None:
-        """Hand a request over; OSError where the worker is dead."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request).encode("utf-8") + b"\n")
-        self.process.stdin.flush()
+        """Hand a request over; what the pipe does not take at once is `unsent`. OSError where the worker is dead."""
+        self.unsent += json.dumps(request).encode("utf-8") + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send on what is unsent, as far as the pipe takes it."""
+        with contextlib.suppress(BlockingIOError):
+            while self.unsent:
+                self.unsent = self.unsent[os.write(self.input, self.unsent[:CHUNK_BYTES]) :]
 
     def hear_chatter(self) -> None:
         """Take what is on its stderr, so that it never has to wait; only the end is kept."""
@@ -114,20 +136,34 @@ class Child:
         """Begin a job with nothing said: older words are not about it."""
         self._last_words.clear()
 
+    def lives(self) -> bool:
+        """Whether it has not ended. It is not reaped by this: until `end` its number stays that of its group."""
+        return self.process.returncode is None and _exit_of(self.process.pid) is None
+
     def end(self) -> int:
-        """Wait for a worker whose output has ended, kill any other with all it has started; returns its exit status."""
-        if self.out.ended:  # it is about to end, if it has not yet
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(DYING_S)
-        if self.process.poll() is None:
-            with contextlib.suppress(OSError):
+        """Wait for a worker whose output has ended, kill any other; with all that it has started. Its exit status."""
+        if self.process.returncode is None:
+            deadline = time.monotonic() + (DYING_S if self.out.ended else 0.0)
+            while self.lives() and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            with contextlib.suppress(OSError):  # before it is reaped: afterwards the group's number may be another's
                 os.killpg(self.process.pid, signal.SIGKILL)
-        status = self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(KILLING_S)
         # what it had still said; whoever else may hold the pipe is not waited for
         while not self.err_ended and select.select([self.err], [], [], 0)[0]:
             self.hear_chatter()
+        self.err_ended = True
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
-                with contextlib.suppress(OSError):  # a request that could not be delivered is still in the buffer
-                    stream.close()
-        return status
+                stream.close()
+        status = self.process.returncode
+        return -signal.SIGKILL if status is None else status
+
+
+def _exit_of(pid: int) -> Any:
+    """Something about how a child ended, which stays to be reaped; None while it runs."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True

@@ -9,6 +9,8 @@ import platform
 import sys
 from typing import Any, Dict, List, Optional
 
+from . import environments, plugins
+from .cpus import allowed_cpus, clusters, frequency_mhz, governor, is_pinned, number, ranges, text
 from .sensors import counters
 
 DISTRIBUTIONS = {
@@ -19,29 +21,18 @@ DISTRIBUTIONS = {
 }
 """Under which names the runtimes are packaged, in the order in which the worker prefers them."""
 
-CPUFREQ = "/sys/devices/system/cpu/cpu%d/cpufreq/%s"
 
+def facts(workdir: Optional[str] = None) -> Dict[str, Any]:
+    """Facts about the machine and its software; `moment()` has those that change.
 
-def text(path: str) -> Optional[str]:
-    """The beginning of a small file, stripped; None where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(65536).decode("utf-8", "replace").strip().strip("\0")
-    except OSError:
-        return None
-
-
-def number(path: str) -> Optional[int]:
-    """The integer that a file holds; None where it holds none."""
-    try:
-        return int(text(path) or "")
-    except ValueError:
-        return None
-
-
-def facts() -> Dict[str, Any]:
-    """Facts about the machine and its software; `moment()` has those that change."""
+    Args:
+        workdir: where its provisioned environments are; None to leave them out.
+    """
     now = moment()
+    try:
+        provisioned = environments.read(workdir) if workdir else {}
+    except environments.EnvironmentBroken:  # its jobs say so
+        provisioned = {}
     return {
         "machine_id": machine_id(),
         "cpu_model": cpu_model(),
@@ -53,7 +44,13 @@ def facts() -> Dict[str, Any]:
         "libc": _libc(),
         "python": platform.python_version(),
         "executable": sys.executable or "",
-        "runtimes": runtime_versions(),
+        "runtimes": runtime_versions(provisioned),
+        "environments": {
+            runtime: {"digest": found.digest, "distributions": found.distributions}
+            for runtime, found in provisioned.items()
+        },
+        "clusters": clusters(allowed_cpus()),
+        "markers": markers(),
         "energy_sensor": "rapl" if counters() else None,
         "governor": now["governor"],
         "pinned": now["pinned"],
@@ -66,55 +63,15 @@ def facts() -> Dict[str, Any]:
 def moment() -> Dict[str, Any]:
     """Load, clock and temperature at this moment; None where the machine does not tell."""
     cpus = allowed_cpus()
-    governors = sorted({found for found in (text(CPUFREQ % (cpu, "scaling_governor")) for cpu in cpus) if found})
     return {
         "load_1min": round(os.getloadavg()[0], 2),
         "cpu_pressure_10s": _pressure(),
-        "freq_mhz": _frequency_mhz(cpus),
-        "governor": ",".join(governors) or None,
+        "freq_mhz": frequency_mhz(cpus),
+        "governor": governor(cpus),
         "pinned": is_pinned(cpus),
         "affinity": ranges(cpus),
         "temperature_c": _temperature_c(),
     }
-
-
-def allowed_cpus() -> List[int]:
-    """The CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def ranges(numbers: List[int]) -> str:
-    """Sorted numbers as the kernel writes them: "0-3,6"."""
-    runs: List[List[int]] = []
-    for value in numbers:
-        if runs and value == runs[-1][1] + 1:
-            runs[-1][1] = value
-        else:
-            runs.append([value, value])
-    return ",".join(str(low) if low == high else "%d-%d" % (low, high) for low, high in runs)
-
-
-def is_pinned(cpus: List[int]) -> bool:
-    """Whether the clock of every one of these CPUs is held at one frequency; False where that cannot be known."""
-    lowest = [number(CPUFREQ % (cpu, "scaling_min_freq")) for cpu in cpus]
-    highest = [number(CPUFREQ % (cpu, "scaling_max_freq")) for cpu in cpus]
-    return bool(cpus) and None not in lowest and lowest == highest
-
-
-def _frequency_mhz(cpus: List[int]) -> Optional[float]:
-    """The highest current clock among these CPUs: that of the busy one, where they differ."""
-    found = [khz / 1000 for khz in (number(CPUFREQ % (cpu, "scaling_cur_freq")) for cpu in cpus) if khz]
-    if not found:
-        lines = (text("/proc/cpuinfo") or "").splitlines()
-        for line in lines:
-            if line.startswith("cpu MHz"):
-                try:
-                    found.append(float(line.split(":", 1)[1]))
-                except (IndexError, ValueError):
-                    continue
-    return round(max(found), 1) if found else None
 
 
 def _temperature_c() -> Optional[float]:
@@ -158,33 +115,56 @@ def machine_id() -> str:
     return hashlib.sha256(("edgecost:" + raw).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def runtime_versions() -> Dict[str, str]:
-    """Versions by distribution, and by runtime ("litert" is whichever of its two packages the worker prefers)."""
+def markers() -> Dict[str, str]:
+    """What the environment markers of package metadata (PEP 508) stand for here."""
+    return {
+        "python_version": "%d.%d" % sys.version_info[:2],
+        "python_full_version": platform.python_version(),
+        "implementation_name": sys.implementation.name,
+        "platform_machine": platform.machine(),
+        "platform_system": platform.system(),
+        "sys_platform": sys.platform,
+        "os_name": os.name,
+        "platform_python_implementation": platform.python_implementation(),
+    }
+
+
+def runtime_versions(provisioned: Optional[Dict[str, environments.Environment]] = None) -> Dict[str, str]:
+    """Versions by distribution, and by runtime ("litert" is whichever of its two packages the worker prefers).
+
+    Args:
+        provisioned: environments by runtime: what is found there goes before what the board's own Python has.
+    """
     found: Dict[str, str] = {}
-    for runtime, names in DISTRIBUTIONS.items():
+    sites = {runtime: environment.site for runtime, environment in (provisioned or {}).items()}
+    for runtime, names in dict(plugins.DISTRIBUTIONS, **DISTRIBUTIONS).items():
         for name in names:
-            version = _version(name)
+            # what several runtimes need may be there in several versions: that of the board's own Python is told
+            version = _version(name, sites.get(runtime))
             if version:
                 found[name] = version
                 found.setdefault(runtime, version)
+    for runtime, environment in (provisioned or {}).items():
+        version = environment.distributions.get(runtime)
+        if runtime not in found and version:
+            found[runtime] = version
     return found
 
 
-def _version(distribution: str) -> Optional[str]:
+def _version(distribution: str, site: Optional[str] = None) -> Optional[str]:
+    """The version of what is installed in `site`, or of what this Python finds where that is None."""
+    path = sys.path if site is None else [site]
     try:
         from importlib import metadata
     except ImportError:  # Python 3.7
-        return _version_on_path(distribution)
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+        return _version_on_path(distribution, path)
+    return next((each.version for each in metadata.distributions(name=distribution, path=path)), None)
 
 
-def _version_on_path(distribution: str) -> Optional[str]:
+def _version_on_path(distribution: str, path: List[str]) -> Optional[str]:
     """The version by the name of the folder that pip leaves beside a package."""
-    for folder in sys.path:
-        for found in glob.glob(os.path.join(folder, distribution.replace("-", "_") + "-*.dist-info")):
+    for folder in path:
+        for found in glob.glob(os.path.join(glob.escape(folder), distribution.replace("-", "_") + "-*.dist-info")):
             return os.path.basename(found)[: -len(".dist-info")].split("-", 1)[1]
     return None
 

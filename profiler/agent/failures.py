@@ -12,7 +12,8 @@ from .runtimes import ArtefactMismatch
 MOST_ERROR_CHARACTERS = 500
 
 MEMORY = re.compile(
-    r"bad_alloc|bad alloc|out of memory|not enough memory"
+    r"bad_alloc|bad alloc|out of memory|not enough memory|MemoryError|memory allocation (still )?failed|zero-fill pages"
+    r"|failed to reshape runtime"  # XNNPACK: of fixed shapes, only the memory for them can fail
     r"|(cannot|can't|could not|couldn't|failed to|unable to) allocate",
     re.IGNORECASE,
 )
@@ -36,7 +37,7 @@ class Death(NamedTuple):
 def classify(stage: str, error: BaseException) -> str:
     """The status for an exception that was raised in `stage` of a job."""
     said = "%s %s" % (type(error).__name__, error)
-    if isinstance(error, MemoryError) or MEMORY.search(said):
+    if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError) or MEMORY.search(said):
         return "out_of_memory"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "disk_full"

@@ -1,7 +1,7 @@
 """The worker: a process of its own that loads and times one artefact after the other, so that a crash is contained.
 
-serve -> worker   {"op": "job", ...} as the host sent it; end of file: the worker ends at once
-worker -> serve   {"event": "ready"}, {"event": "stage", "stage": ...} before each step, {"event": "result", ...}
+daemon -> worker   a job as the host sent it; end of file: the worker ends at once, with all that it has started
+worker -> daemon   {"event": "ready"}, {"event": "stage", "stage": ...} before each step, {"event": "result", ...}
 """
 
 from __future__ import annotations
@@ -10,27 +10,55 @@ import gc
 import json
 import os
 import queue
+import signal
+import sys
 import threading
 import time
 from typing import Any, Callable, Dict, Optional
 
 from . import failures, outputs, runtimes, timing
+from .confine import CannotConfine, confine
 from .facts import moment
 from .sensors import EnergyMeter
 
 Say = Callable[[Dict[str, Any]], None]
 
 
+UNFIT_EXIT = 3
+"""Exit status of a worker that cannot be what it is meant to be."""
+
+
 class WrongOutput(Exception):
     """The output disagrees with the host's reference."""
 
 
-def work() -> int:
-    """Answer jobs on what was stdout when the process began, until stdin ends."""
+class FellBack(Exception):
+    """Operators run elsewhere than on the accelerator that was asked for."""
+
+
+STATUSES = {
+    WrongOutput: "wrong_output",
+    FellBack: "delegate_fallback",
+    runtimes.AcceleratorMissing: "delegate_fallback",
+}
+"""Of failures that are ours, not a runtime's; their words need no type in front."""
+
+
+def work(limits: Dict[str, Any]) -> int:
+    """Answer jobs on what was stdout when the process began, until stdin ends.
+
+    Args:
+        limits: what this process may use; see `confine`.
+    """
     # runtimes chatter on stdout: the protocol keeps the real one and everybody else gets stderr
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     _be_expendable()
+    try:
+        confine(limits)
+    except CannotConfine as error:
+        sys.stderr.write("%s\n" % error)
+        return UNFIT_EXIT
 
     def say(message: Dict[str, Any]) -> None:
         answers.write(json.dumps(message, allow_nan=False) + "\n")
@@ -60,6 +88,8 @@ def _incoming() -> queue.Queue[Dict[str, Any]]:
             for line in source:
                 jobs.put(json.loads(line.decode("utf-8")))
         finally:
+            if os.getpgrp() == os.getpid():  # what a runtime has started ends as well
+                os.killpg(0, signal.SIGKILL)
             os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
@@ -87,16 +117,30 @@ def run_job(job: Dict[str, Any], clock: timing.ClockFacts, say: Say) -> Dict[str
     try:
         attempt.measure()
     except Exception as error:
-        wrong = isinstance(error, WrongOutput)
+        ours = STATUSES.get(type(error))
         attempt.reply.update(
-            status="wrong_output" if wrong else failures.classify(attempt.stage, error),
-            error=failures.shorten(str(error)) if wrong else failures.describe(error),
+            status=ours or failures.classify(attempt.stage, error),
+            error=failures.shorten(str(error)) if ours else failures.describe(error),
+            issues=[],
             samples_ns=[],
             runs_per_batch=0,
             energy_mj=None,
         )
     attempt.close()
     return attempt.reply
+
+
+_imported: Dict[str, Any] = {}
+
+
+def _runtime(name: str) -> Any:
+    """What `runtimes.import_runtime` gives, asked for once a process."""
+    if name not in _imported:
+        _imported[name] = runtimes.import_runtime(name)
+        # what an import leaves behind is never garbage: collections around the jobs (of torch 0.1 s each) pass it over
+        gc.collect()
+        gc.freeze()
+    return _imported[name]
 
 
 def empty_reply(job_id: str) -> Dict[str, Any]:
@@ -143,7 +187,7 @@ class Attempt:
         """Do it all; the reply is complete afterwards."""
         name = self.job["runtime"]
         self.enter("import")
-        runtime, version = runtimes.import_runtime(name)
+        runtime, version = _runtime(name)
         self.env.update(
             runtime=version,
             threads=self.job["threads"],
@@ -155,13 +199,32 @@ class Attempt:
         model = self.model = runtimes.load(name, runtime, self.job)
         self.reply["load_ns"] = time.perf_counter_ns() - start
         self.env["interface"] = model.interface
+        self._check_coverage(model)
         self.enter("first run")
         start = time.perf_counter_ns()
         model.run()
         self.reply["first_run_ns"] = time.perf_counter_ns() - start
         model.settle()
+        self.env.update(model.notes())
         self._compare(model)
         self._time(model)
+
+    def _check_coverage(self, model: runtimes.Model) -> None:
+        """Where the operators run, of a model that knows; fewer on the accelerator than hoped for is never silent."""
+        coverage = model.coverage()
+        if coverage is None:
+            return
+        counts = {name: int(coverage[name]) for name in ("delegate_operators", "fallback_operators")}
+        self.env.update(counts)
+        accelerator = self.job.get("accelerator") or ""
+        if not accelerator or not counts["fallback_operators"]:
+            return
+        if not self.job.get("allow_fallback"):
+            raise FellBack(
+                "%d of %d operators do not run on %s: allow fallback, or leave out what it cannot run"
+                % (counts["fallback_operators"], sum(counts.values()), accelerator)
+            )
+        self.reply["issues"].append("delegate_fallback")
 
     def _compare(self, model: runtimes.Model) -> None:
         self.enter("comparison")
@@ -195,7 +258,7 @@ class Attempt:
             "unpinned": not (before["pinned"] and after["pinned"]),
         }
         self.reply.update(
-            issues=[code for code, applies in issues.items() if applies] + energy.issues,
+            issues=self.reply["issues"] + [code for code, applies in issues.items() if applies] + energy.issues,
             samples_ns=sampling.samples_ns,
             runs_per_batch=warm.runs_per_batch,
             warmup_runs=warm.runs,

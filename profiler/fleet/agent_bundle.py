@@ -1,12 +1,16 @@
-"""The agent as one file: a zipapp of `profiler/agent`, byte for byte the same wherever it is built."""
+"""The agent as one file: a zipapp of `profiler/agent` and plug-ins, byte for byte the same wherever it is built."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import zipfile
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
+
+from profiler.fleet.runtime_spec import AgentPlugin
 
 __all__ = ["PACKAGE", "build_agent"]
 
@@ -30,20 +34,30 @@ from {PACKAGE}.__main__ import main
 sys.exit(main())
 '''
 
+_PLUGINS = """\
+\"\"\"Runtimes that plug-ins brought along.\"\"\"
+
+DISTRIBUTIONS = {!r}
+"""
+
 
 @cache
-def build_agent() -> tuple[bytes, str]:
-    """The zipapp, and its SHA-256 in hexadecimal; `python3 agent.pyz serve` runs it.
+def build_agent(plugins: tuple[AgentPlugin, ...] = ()) -> tuple[bytes, str]:
+    """The zipapp, and its SHA-256 in hexadecimal; `python3 agent.pyz attach ...` runs it.
 
     Nothing of the building machine enters: names are sorted, times and modes fixed, and nothing is compressed (what
     deflate writes depends on the version of zlib).
+
+    Args:
+        plugins: further runtimes that the agent is to know (`profiler.fleet.plugins.agent_plugins`).
     """
-    sources = {
-        f"{PACKAGE}/{file.name}": file.read_bytes()
-        for file in resources.files("profiler.agent").iterdir()
-        if file.name.endswith(".py")
-    }
+    sources = dict(_sources(resources.files("profiler.agent"), PACKAGE))
     sources["__main__.py"] = _MAIN.encode()
+    for plugin in plugins:
+        sources[f"{PACKAGE}/plugins/{plugin.name}.py"] = plugin.source.encode()
+    if plugins:
+        named = {plugin.name: plugin.distributions for plugin in sorted(plugins, key=lambda plugin: plugin.name)}
+        sources[f"{PACKAGE}/plugins/__init__.py"] = _PLUGINS.format(named).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(sources):
@@ -53,3 +67,12 @@ def build_agent() -> tuple[bytes, str]:
             archive.writestr(entry, sources[name])
     data = buffer.getvalue()
     return data, hashlib.sha256(data).hexdigest()
+
+
+def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    """The modules of a package and of the packages inside it."""
+    for file in folder.iterdir():
+        if file.name.endswith(".py"):
+            yield f"{name}/{file.name}", file.read_bytes()
+        elif file.is_dir() and file.joinpath("__init__.py").is_file():
+            yield from _sources(file, f"{name}/{file.name}")

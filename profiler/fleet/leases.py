@@ -1,14 +1,15 @@
-"""One job at a time: a lock on this host for boards that share a machine, one on the board against other hosts."""
+"""Boards that share a machine take turns: a lock on this host that is held while one of them works.
+
+Against other hosts there is the lease on the board itself, which its agent holds.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import hashlib
 import os
 import re
-import socket
 import stat
 import tempfile
 import time
@@ -17,48 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from profiler.errors import DeviceBusy, StorageError
+from profiler.fleet.identity import owner_name
 
-__all__ = ["BOARD_LEASE", "BUSY_EXIT", "machine_lease", "owner_text"]
+__all__ = ["machine_lease", "owner_text"]
 
-BUSY_EXIT = 75
-"""Exit status of BOARD_LEASE when somebody else holds the board (EX_TEMPFAIL of sysexits)."""
-
-BOARD_LEASE = f"""\
-import fcntl, os, sys, time
-path, owner, wait_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
-lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-end = time.monotonic() + wait_s
-while True:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        break
-    except BlockingIOError:
-        if time.monotonic() >= end:
-            sys.stderr.write(os.pread(lock, 300, 0).decode("utf-8", "replace"))
-            sys.exit({BUSY_EXIT})
-        time.sleep(0.1)
-os.ftruncate(lock, 0)
-os.pwrite(lock, owner.encode("utf-8"), 0)
-os.set_inheritable(lock, True)
-os.execv(sys.executable, [sys.executable, "-u"] + sys.argv[4:])
-"""
-"""What a board's Python (3.7 or later) runs to take the lease `argv[1]` for the owner `argv[2]`, waiting at most
-`argv[3]` seconds, and then to become the agent `argv[4:]`: the lock is the agent's, and ends when it ends, however."""
-
-_POLL_S = 0.05
+_POLL_S = 0.02
 
 
 def owner_text(purpose: str) -> str:
     """Who holds a lease, for whoever finds it taken."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return f"{purpose} of {_user()}@{socket.gethostname()} (process {os.getpid()}, since {now})"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in many containers
-        return str(os.getuid())
+    return f"{purpose} of {owner_name()} (process {os.getpid()}, since {now})"
 
 
 @contextlib.contextmanager
@@ -72,7 +42,24 @@ def machine_lease(machine: str, purpose: str, *, wait_s: float, folder: Path | N
         DeviceBusy: somebody held it for all of `wait_s`; the message names them.
         StorageError: the lock's folder cannot be written.
     """
+    deadline = time.monotonic() + wait_s
     path = _lock_path(machine, folder)
+    with _opened(path) as lock:
+        # who waits stands at the gate: without it, the holder of a moment ago would nearly always be the next one too
+        with _opened(path.with_suffix(".gate")) as gate:
+            _take(gate, lock, machine, deadline)
+            _take(lock, lock, machine, deadline)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, owner_text(purpose).encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(lock, 0)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A lock file; closing it releases it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -80,26 +67,19 @@ def machine_lease(machine: str, purpose: str, *, wait_s: float, folder: Path | N
             f"The lease {path} cannot be written: {error.strerror}; set TMPDIR to another folder."
         ) from error
     try:
-        _take(descriptor, machine, wait_s)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, owner_text(purpose).encode(), 0)
-        try:
-            yield
-        finally:
-            os.ftruncate(descriptor, 0)
+        yield descriptor
     finally:
-        os.close(descriptor)  # which releases it
+        os.close(descriptor)
 
 
-def _take(descriptor: int, machine: str, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
+def _take(descriptor: int, lock: int, machine: str, deadline: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                owner = os.pread(descriptor, 300, 0).decode("utf-8", "replace") or "another process"
+                owner = os.pread(lock, 300, 0).decode("utf-8", "replace") or "another process"
                 raise DeviceBusy(
                     f"The machine {machine!r} is in use: {owner}; wait for it, or end it, and run this again.", machine
                 ) from None

@@ -5,73 +5,75 @@ What arrives from a board is hostile until it has passed through `parse_message`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import json
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
-    StringConstraints,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 
 from profiler.errors import AgentCrashed
+from profiler.fleet.fields import EnvValue, Issue, Name, Nanoseconds, NotNegative, ProcessId, Text, escape
 from profiler.measure.record import ISSUES, Status
 
 __all__ = [
+    "Bye",
+    "ClusterFacts",
     "Complaint",
+    "Dropped",
+    "EnvironmentFacts",
     "Facts",
     "FactsMessage",
     "Heartbeat",
     "Hello",
     "Message",
+    "Missing",
+    "Name",
+    "Queued",
     "Reply",
     "Result",
-    "WorkerStarted",
+    "Started",
+    "Text",
     "escape",
     "parse_message",
 ]
 
-MAX_LINE_BYTES = 16 << 20
+MAX_LINE_BYTES = 4 << 20
+"""Four times what the largest result takes; validating takes some twenty times as much memory as the line itself."""
+
 MAX_SAMPLES = 100_000
-MAX_NS = 10**15
-"""Eleven days: no batch, load or first run lasts longer."""
-
-MAX_TEXT = 500
-
-
-def escape(text: str, limit: int = MAX_TEXT) -> str:
-    r"""Text from a board as a terminal may show it: at most `limit` characters, none of which does anything.
-
-    Control characters (and with them all terminal sequences), line breaks, characters that turn the direction of
-    writing, invisible ones and lone surrogates are spelled out as \x1b, \n, \u202e. Backslashes stay as they are, so
-    escaping twice is escaping once. HTML needs its own escaping on top.
-    """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
-def _known_issue(code: str) -> str:
-    if code not in ISSUES:
-        raise ValueError("not an issue code")
-    return code
-
-
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(escape)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Issue = Annotated[str, AfterValidator(_known_issue)]
-ProcessId = Annotated[int, Field(ge=1, le=2**31)]
-Nanoseconds = Annotated[int, Field(ge=1, le=MAX_NS)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-EnvValue = bool | Annotated[int, Field(ge=-(2**63), le=2**63)] | Finite | Text | None
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MAX_FIELDS = 256
+"""Of one object."""
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ClusterFacts(BaseModel):
+    """Cores of one kind, by the kernel's cpu_capacity and cpufreq policies."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    cpus: Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Field(min_length=1, max_length=4096), FailFast()]
+    capacity: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    max_mhz: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    governor: Text | None = None
+
+
+class EnvironmentFacts(BaseModel):
+    """A provisioned environment: where a runtime is loaded from, and which distributions it holds."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    digest: Name
+    distributions: Annotated[dict[Name, Text], Field(max_length=100)] = Field(default_factory=dict)
 
 
 class Facts(BaseModel):
@@ -81,7 +83,10 @@ class Facts(BaseModel):
         machine_id: tells machines apart; a hash.
         cpu_model, arch, logical_cores, memory_mb, kernel, os, libc: of the machine.
         python, executable: of the interpreter that runs the agent.
-        runtimes: versions, by distribution and by runtime.
+        runtimes: versions, by distribution and by runtime; of a provisioned runtime those of its environment.
+        environments: the provisioned environments, by runtime.
+        clusters: the kinds of cores, the strongest first.
+        markers: what PEP 508's environment markers stand for in the board's Python.
         energy_sensor: "rapl" where energy can be read.
         governor, pinned, affinity, freq_mhz, load_1min: at the moment of asking.
     """
@@ -99,6 +104,9 @@ class Facts(BaseModel):
     python: Text = ""
     executable: Text = ""
     runtimes: Annotated[dict[Name, Text], Field(max_length=50)] = Field(default_factory=dict)
+    environments: Annotated[dict[Name, EnvironmentFacts], Field(max_length=20)] = Field(default_factory=dict)
+    clusters: Annotated[list[ClusterFacts], Field(max_length=64), FailFast()] = Field(default_factory=list)
+    markers: Annotated[dict[Name, Text], Field(max_length=20)] = Field(default_factory=dict)
     energy_sensor: Text | None = None
     governor: Text | None = None
     pinned: bool = False
@@ -108,12 +116,29 @@ class Facts(BaseModel):
 
 
 class Hello(_Strict):
-    """The agent's first words."""
+    """The agent's first words to whoever attaches.
+
+    Attributes:
+        protocol: the version of the conversation.
+        pid, start: of the agent's process; `start` is its start time as the board's kernel counts, which tells it
+            apart from a later process of the same number.
+        boot_id: changes when the board reboots.
+        session: which session's agent this is.
+        entries: so many entries does its journal hold.
+        running: the id of the job that is running; None when none is.
+        queued: so many jobs wait behind it.
+    """
 
     event: Literal["hello"]
     protocol: Annotated[int, Field(ge=0, le=10**6)]
     pid: ProcessId
+    start: Text
+    boot_id: Text
+    session: Name
     python: Text
+    entries: Annotated[int, Field(ge=0, le=10**9)]
+    running: Name | None
+    queued: Annotated[int, Field(ge=0, le=10**6)]
 
 
 class FactsMessage(_Strict):
@@ -123,21 +148,50 @@ class FactsMessage(_Strict):
     facts: Facts
 
 
-class WorkerStarted(_Strict):
-    """The answer to "fresh_worker"."""
+class Missing(_Strict):
+    """The answer to "have": the places in its list of the files that are not there whole."""
 
-    event: Literal["worker"]
-    pid: ProcessId
+    event: Literal["missing"]
+    places: Annotated[list[Annotated[int, Field(ge=0, le=10**6)]], Field(max_length=10_000), FailFast()]
+
+
+class Queued(_Strict):
+    """The answer to "block": so many of its jobs wait now (those that are journaled already do not)."""
+
+    event: Literal["queued"]
+    jobs: Annotated[int, Field(ge=0, le=10**6)]
+
+
+class Dropped(_Strict):
+    """The answer to "drop": no job waits or runs any more."""
+
+    event: Literal["dropped"]
+
+
+class Bye(_Strict):
+    """The answer to "quit", and the agent's last words whenever it ends of its own accord."""
+
+    event: Literal["bye"]
+    why: Text
+
+
+class Started(_Strict):
+    """Entry `seq` of the board's journal: a job was taken up."""
+
+    event: Literal["started"]
+    seq: Annotated[int, Field(ge=0, le=10**9)]
+    id: Name
 
 
 class Heartbeat(_Strict):
-    """The agent lives, the job is running."""
+    """The agent lives; sent every few seconds while a host is attached. `running` is the id of the running job."""
 
     event: Literal["heartbeat"]
+    running: Name | None
 
 
 class Complaint(_Strict):
-    """The agent could not make sense of a request, or could not start a worker."""
+    """The agent could not make sense of a request."""
 
     event: Literal["error"]
     error: Text
@@ -150,8 +204,8 @@ class Reply(_Strict):
     """
 
     status: Status
-    issues: Annotated[list[Issue], Field(max_length=len(ISSUES))]
-    samples_ns: Annotated[list[Nanoseconds], Field(max_length=MAX_SAMPLES)]
+    issues: Annotated[list[Issue], Field(max_length=len(ISSUES)), FailFast()]
+    samples_ns: Annotated[list[Nanoseconds], Field(max_length=MAX_SAMPLES), FailFast()]
     runs_per_batch: Annotated[int, Field(ge=0, le=10**9)]
     load_ns: Nanoseconds | None
     first_run_ns: Nanoseconds | None
@@ -171,17 +225,28 @@ class Reply(_Strict):
 
 
 class Result(Reply):
-    """A reply with the id of its job."""
+    """Entry `seq` of the board's journal: a job ended."""
 
     event: Literal["result"]
-    id: Text
+    seq: Annotated[int, Field(ge=0, le=10**9)]
+    id: Name
 
     def reply(self) -> Reply:
         """The reply alone."""
         return Reply.model_construct(**{name: getattr(self, name) for name in Reply.model_fields})
 
 
-Message = Hello | FactsMessage | WorkerStarted | Heartbeat | Complaint | Result
+Message = Hello | FactsMessage | Missing | Queued | Dropped | Bye | Started | Heartbeat | Complaint | Result
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object with a bounded number of fields: pydantic would make an error of each that is wrong."""
+    found = dict(pairs)
+    if len(pairs) > MAX_FIELDS or len(found) != len(pairs):
+        raise ValueError(f"an object of {len(pairs)} fields, or one that names a field twice")
+    return found
+
+
 _ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="event")])
 
 
@@ -198,7 +263,12 @@ def parse_message(line: bytes, device_id: str = "") -> Message:
     if len(line) > MAX_LINE_BYTES:
         raise _nonsense(device_id, f"a line of {len(line)} bytes")
     try:
-        return _ADAPTER.validate_json(line)
+        # not pydantic's own reader: each of its errors keeps a copy of the whole line, made of Python objects
+        value = json.loads(line.decode("utf-8"), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise _nonsense(device_id, f"no JSON: {escape(str(error), 150)}") from None
+    try:
+        return _ADAPTER.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])

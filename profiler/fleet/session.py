@@ -1,45 +1,42 @@
-"""One session with a board: the agent pushed and started, artefacts pushed, jobs measured.
+"""One session with a board: its agent attached, artefacts pushed, blocks of jobs handed over, results read.
 
-    connect -> (first use) workdir, agent, lease on the board, hello -> facts / fresh_worker / measure ... -> close
+    connect -> (first use) workdir, agent, lease on the board, hello, old entries -> facts / run ... -> close or finish
 
-A session that has failed once is over: its conversation may be out of step. Reconnecting is the campaign's decision.
+The agent works on without us: a session that has failed is over, and the next one of the same name finds what was done
+meanwhile. Reconnecting is the campaign's decision.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import contextlib
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
-from profiler.errors import AgentCrashed, ArtefactError, DeviceBusy, DeviceError, DeviceLost, DeviceTimeout
+from profiler.errors import ArtefactError, DeviceError, DeviceLost
 from profiler.fleet import messages
-from profiler.fleet.agent_bundle import build_agent
-from profiler.fleet.leases import BOARD_LEASE, BUSY_EXIT, machine_lease, owner_text
-from profiler.fleet.messages import Facts, Reply, escape
+from profiler.fleet.attaching import Attacher
+from profiler.fleet.conversation import Conversation, SessionLimits
+from profiler.fleet.identity import passing_session_id
+from profiler.fleet.jobs import batches, request
+from profiler.fleet.leases import machine_lease
+from profiler.fleet.messages import Facts, Hello, Reply
+from profiler.fleet.pushing import Store
 from profiler.fleet.targets import Device, Target
-from profiler.fleet.transport.base import Channel, Transport
-from profiler.fleet.workplace import COMMAND_S, Workplace, prepare
+from profiler.fleet.transport.base import Transport
+from profiler.measure.board import BoardJob
 from profiler.measure.config import MeasureConfig
 from profiler.workloads.artefacts import Artefact
 
-__all__ = ["PROTOCOL", "BoardSession", "SessionLimits", "connect"]
-
-PROTOCOL = 1
-"""The version of the conversation with the agent that this host speaks."""
-
-_GREETING_LINES = 200
-"""So many lines may a login shell's rc file print before the agent's first words."""
-
-_Answer = TypeVar("_Answer")
+__all__ = ["BoardSession", "SessionLimits", "connect"]
 
 
-def connect(device: Device) -> BoardSession:
-    """Reach a board over SSH; the agent is started at first use.
+def connect(device: Device, session: str | None = None) -> BoardSession:
+    """Reach a board over SSH; the agent is attached at first use.
+
+    Args:
+        device: the board.
+        session: the name of its journal (`identity.session_id`); None for one that is forgotten when it is closed.
 
     Raises:
         Unreachable, DeviceTimeout, HostKeyMismatch, AuthenticationFailed: see profiler.errors.
@@ -47,46 +44,35 @@ def connect(device: Device) -> BoardSession:
     """
     from profiler.fleet.transport.ssh import connect as connect_ssh
 
-    return BoardSession(device, connect_ssh(device))
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """Seconds that a session waits.
-
-    Attributes:
-        start_s: for the agent's first words, the wait for the board's lease not counted.
-        board_lease_s: for the lease on the board: an agent whose host was killed needs a moment to notice.
-        machine_lease_s: for a turn on a machine that several boards share.
-        silence_s: without a heartbeat while a job runs, until the agent counts as stuck.
-        margin_s: beyond a job's own limit, until the agent counts as stuck although it still beats.
-    """
-
-    start_s: float = 60.0
-    board_lease_s: float = 15.0
-    machine_lease_s: float = 1800.0
-    silence_s: float = 30.0
-    margin_s: float = 60.0
+    return BoardSession(device, connect_ssh(device), session)
 
 
 class BoardSession:
-    """A conversation with the agent on one board; a context manager, for one thread at a time.
+    """A `profiler.measure.board.Board`: an attached agent; a context manager, for one thread at a time.
 
     Args:
         device: the board.
         transport: the link to it, which this session closes in the end.
+        session: as for `connect`.
         limits: how long to wait.
     """
 
-    def __init__(self, device: Device, transport: Transport, limits: SessionLimits | None = None) -> None:
+    def __init__(
+        self, device: Device, transport: Transport, session: str | None = None, limits: SessionLimits | None = None
+    ) -> None:
         self.device = device
         self._transport = transport
         self._limits = limits or SessionLimits()
-        self._workplace: Workplace | None = None
-        self._channel: Channel | None = None
-        self._failed = False
-        self._stored: set[str] = set()
-        self._serial = itertools.count()
+        self._passing = session is None
+        self._attacher = Attacher(
+            device, transport, session or passing_session_id(), self._limits, passing=session is None
+        )
+        self._conversation: Conversation | None = None
+        self._store: Store | None = None
+        self._interrupted: Sequence[str] = ()
+        self._turn = contextlib.ExitStack()
+        self._has_turn = False
+        self._over = False
 
     def __enter__(self) -> Self:
         try:
@@ -105,186 +91,140 @@ class BoardSession:
         Raises:
             DeviceError: DeviceTimeout, DeviceLost or AgentCrashed.
         """
-        return self._ask({"op": "facts"}, messages.FactsMessage).facts
+        return self._agent().ask({"op": "facts"}, messages.FactsMessage).facts
 
-    def fresh_worker(self) -> None:
-        """Replace the worker process; DeviceError as `facts`."""
-        self._ask({"op": "fresh_worker"}, messages.WorkerStarted)
+    def interrupted(self) -> Sequence[str]:
+        """Keys of jobs that were begun before this session was opened and neither ended nor run now, once for each
+        time; DeviceError as `facts`."""
+        self._agent()
+        return self._interrupted
 
-    def measure(self, artefact: Artefact, target: Target, config: MeasureConfig) -> Reply:
-        """Run one job; what fails on the board inside the job is a Reply with a status, not an exception.
+    def run(self, block: Sequence[BoardJob], target: Target, config: MeasureConfig) -> Iterator[tuple[str, Reply]]:
+        """Hand a block over and yield (key, reply) as its jobs end: first what the board has done already.
 
-        Boards that share a machine wait here for their turn, the sending of the artefact included.
+        What fails on the board inside a job is a Reply with a status, not an exception. Boards that share a machine
+        wait here for their turn. Whoever stops half-way leaves the rest to the board.
 
         Raises:
-            DeviceTimeout: the agent fell silent, or outran the job's limit and the margin.
+            DeviceTimeout: the agent fell silent, or came to nothing within a job's limit and the margin.
             DeviceLost, AgentCrashed: the link broke, or the agent did.
             DeviceBusy: the machine stayed in use for all of `machine_lease_s`.
-            ArtefactError: the artefact is not for this target, or its file is gone or changed.
+            BoardFull: there was no room for some of the artefacts. All jobs but theirs have been yielded by then.
+            ArtefactError: an artefact is not for this target, or its file is gone or changed.
         """
-        if target.device_id != self.device.id or (artefact.runtime, artefact.precision) != (
-            target.runtime,
-            target.precision,
-        ):
-            raise ArtefactError(
-                f"An artefact for {artefact.runtime} {artefact.precision} cannot run on {self.device.id} "
-                f"as {target.id}."
-            )
-        self._agent()
-        purpose = f"a measurement on {self.device.id}"
-        with machine_lease(self.device.machine or self.device.id, purpose, wait_s=self._limits.machine_lease_s):
-            return self._guard(lambda: self._run(self._job(artefact, target, config), config))
+        self._check(block, target)
+        conversation = self._agent()
+        wanted = {job.key: job for job in block}
+        self._take_turn()
+        try:
+            for result in self._work(conversation, wanted, target, config):
+                if wanted.pop(result.id, None) is not None:
+                    yield result.id, result.reply()
+        finally:
+            self._pass_turn()
+
+    def measure(self, artefact: Artefact, target: Target, config: MeasureConfig, *, fresh: bool = False) -> Reply:
+        """Run one job that nobody will ask for again; raises as `run`."""
+        job = BoardJob(passing_session_id(), artefact, fresh)
+        (found,) = self.run([job], target, config)
+        return found[1]
+
+    def finish(self) -> None:
+        """Let the board forget this session, and close it; a board that cannot be told forgets nothing. Never raises
+        DeviceError."""
+        self._passing = True
+        self.close()
 
     def close(self) -> None:
-        """Let the agent go, and break the link; never raises, may be called twice."""
-        channel, self._channel = self._channel, None
-        self._failed = True
-        if channel is not None:
-            channel.close()
-        self._transport.close()
+        """Leave the board and break the link; never raises DeviceError, may be called twice.
 
-    # The conversation
+        An agent that still has something to do goes on with it. An idle one is let go, so that it does not keep the
+        board from others; its journal stays.
+        """
+        conversation, self._conversation = self._conversation, None
+        self._over = True
+        with contextlib.ExitStack() as last:
+            last.callback(self._turn.close)
+            last.callback(self._transport.close)
+            if conversation is not None:
+                last.callback(conversation.close)
+                if not conversation.over and (self._passing or conversation.ledger.idle):
+                    with contextlib.suppress(DeviceError):
+                        conversation.quit(forget=self._passing)
 
-    def _agent(self) -> Channel:
-        """The agent, started when it is not yet."""
-        if self._failed:
+    def _agent(self) -> Conversation:
+        """The attached agent, whose old entries have been read."""
+        if self._over or (self._conversation is not None and self._conversation.over):
             raise DeviceLost(f"The session with {self.device.id} is over: connect again.", self.device.id)
-        if self._channel is None:
-            self._guard(self._start)
-        assert self._channel is not None
-        return self._channel
-
-    def _guard(self, action: Callable[[], _Answer]) -> _Answer:
-        """Do something after whose failure the conversation may be out of step."""
-        try:
-            return action()
-        except BaseException:
-            self._failed = True
-            raise
-
-    def _start(self) -> None:
-        place = self._workplace = prepare(self._transport, self.device)
-        data, sha256 = build_agent()
-        path = place.agent(sha256)
-        place.store(self._transport, self.device.id, data, sha256, path)
-        wait_s = self._limits.board_lease_s
-        lease = [place.lease, owner_text("a session"), str(wait_s)]
-        self._channel = self._transport.open([place.python, "-c", BOARD_LEASE, *lease, path, "serve"])
-        hello = self._hello(time.monotonic() + wait_s + self._limits.start_s)
-        if hello.protocol != PROTOCOL:
-            raise AgentCrashed(
-                f"The agent on {self.device.id} speaks version {hello.protocol} of its protocol and this host speaks "
-                f"{PROTOCOL}: delete {place.folder}/agent there.",
-                self.device.id,
-            )
-
-    def _hello(self, deadline: float) -> messages.Hello:
-        for _ in range(_GREETING_LINES):
-            line = self._line(deadline - time.monotonic())
-            if not line.lstrip().startswith(b"{"):
-                continue
-            message = messages.parse_message(line, self.device.id)
-            if isinstance(message, messages.Hello):
-                return message
-            raise self._nonsense(message)
-        raise AgentCrashed(
-            f"{self.device.id} prints and prints, but not what an agent says: check its rc files.", self.device.id
-        )
-
-    def _line(self, timeout_s: float) -> bytes:
-        assert self._channel is not None
-        try:
-            line = self._channel.read_line(max(0.0, timeout_s))
-        except DeviceTimeout as error:
-            raise DeviceTimeout(
-                f"The agent on {self.device.id} has said nothing for {timeout_s:.3g} s: see whether the board hangs "
-                "or is overloaded, then run this again.",
-                self.device.id,
-            ) from error
-        if line is None:
-            raise self._ended(self._channel)
-        return line
-
-    def _ended(self, channel: Channel) -> DeviceError:
-        """Why the agent's output ended while the link holds."""
-        status = channel.exit_status(COMMAND_S / 10)
-        words = channel.stderr_tail().decode("utf-8", "replace").strip()
-        name, python = self.device.id, self._workplace.python if self._workplace else self.device.python
-        if status == BUSY_EXIT:
-            owner = escape(words, 200) or "somebody else"
-            return DeviceBusy(
-                f"The board {name} is in use by {owner}: wait for it, or end it, and run this again.", name
-            )
-        last = escape(words.splitlines()[-1], 300) if words else "it said nothing"
-        if status in (126, 127):
-            return DeviceError(f"{name} cannot run {python!r} ({last}): correct `python` in devices.yaml.", name)
-        how = "by a signal" if status in (None, -1) else f"with exit status {status}"
-        return AgentCrashed(f"The agent on {name} ended {how} ({last}): run `edgecost devices check {name}`.", name)
-
-    def _nonsense(self, message: messages.Message) -> AgentCrashed:
-        said = f"the complaint {message.error!r}" if isinstance(message, messages.Complaint) else f"{message.event!r}"
-        return AgentCrashed(f"The agent on {self.device.id} answered with {said} out of turn.", self.device.id)
-
-    def _ask(self, request: dict[str, Any], kind: type[_Answer]) -> _Answer:
-        """A request that is answered at once."""
-        channel = self._agent()
-
-        def exchange() -> _Answer:
-            channel.write_line(_encoded(request))
-            message = messages.parse_message(self._line(self._limits.start_s), self.device.id)
-            if not isinstance(message, kind):
-                raise self._nonsense(message)
-            return message
-
-        return self._guard(exchange)
-
-    def _run(self, job: dict[str, Any], config: MeasureConfig) -> Reply:
-        channel = self._agent()
-        limit_s = config.job_timeout_s + self._limits.margin_s
-        deadline = time.monotonic() + limit_s
-        channel.write_line(_encoded(job))
-        while time.monotonic() < deadline:
-            message = messages.parse_message(self._line(self._limits.silence_s), self.device.id)
-            if isinstance(message, messages.Result) and message.id == job["id"]:
-                return message.reply()
-            if not isinstance(message, messages.Heartbeat):
-                raise self._nonsense(message)
-        raise DeviceTimeout(
-            f"The agent on {self.device.id} is alive, yet has not ended its job within {limit_s:g} s.", self.device.id
-        )
-
-    def _job(self, artefact: Artefact, target: Target, config: MeasureConfig) -> dict[str, Any]:
-        return {
-            "op": "job",
-            "id": str(next(self._serial)),
-            "path": self._stored_path(artefact),
-            "format": artefact.format,
-            "runtime": artefact.runtime,
-            "precision": artefact.precision,
-            "threads": target.threads,
-            "inputs": artefact.inputs,
-            "layout": artefact.layout,
-            "expected": asdict(artefact.expected),
-            "config": config.to_dict(),
-        }
-
-    def _stored_path(self, artefact: Artefact) -> str:
-        """Where the artefact lies on the board; sent when it is not there, verified once a session."""
-        assert self._workplace is not None
-        path = self._workplace.artefact(artefact.sha256, artefact.path.suffix)
-        if path not in self._stored:
+        if self._conversation is None:
+            if self.device.shared:
+                self._take_turn()  # a queue that was left here goes on as soon as we are attached
             try:
-                data = artefact.path.read_bytes()
-            except OSError as error:
+                self._conversation = self._attach()
+            except BaseException:
+                self._over = True
+                raise
+            finally:
+                self._pass_turn()
+        return self._conversation
+
+    def _attach(self) -> Conversation:
+        attached = self._attacher.attach()
+        conversation = attached.conversation
+        try:
+            for _ in conversation.replay():
+                pass  # nobody has asked for these yet; `run` has them told again
+            self._interrupted = conversation.ledger.interrupted(attached.hello.running)
+            self._store = Store(self.device, self._transport, attached.place, conversation)
+        except BaseException:
+            conversation.close()
+            raise
+        return conversation
+
+    def _check(self, block: Sequence[BoardJob], target: Target) -> None:
+        for job in block:
+            made_for = (job.artefact.runtime, job.artefact.precision)
+            if target.device_id != self.device.id or made_for != (target.runtime, target.precision):
                 raise ArtefactError(
-                    f"The artefact {artefact.path} cannot be read ({error.strerror}): delete the cache and try again."
-                ) from error
-            if hashlib.sha256(data).hexdigest() != artefact.sha256:
-                raise ArtefactError(f"The artefact {artefact.path} has changed: delete the cache and run this again.")
-            self._workplace.store(self._transport, self.device.id, data, artefact.sha256, path)
-            self._stored.add(path)
-        return path
+                    f"An artefact for {' '.join(made_for)} cannot run on {self.device.id} as {target.id}."
+                )
+        if len({job.key for job in block}) != len(block):
+            raise ValueError("a block holds two jobs of one key")
 
+    def _work(
+        self, conversation: Conversation, wanted: dict[str, BoardJob], target: Target, config: MeasureConfig
+    ) -> Iterator[messages.Result]:
+        """All results that the board tells until it has done all that it was given; those of others among them."""
+        assert self._store is not None
+        done = [conversation.ledger.place(key) for key in wanted if conversation.ledger.has_ended(key)]
+        if done:
+            yield from self._told_again(conversation, min(done))
+        yield from conversation.results(config)  # the queue that an earlier host process left behind
+        full = self._store.supply([job.artefact for job in wanted.values()])
+        ready = [job for job in wanted.values() if self._store.holds(job.artefact)]
+        path = self._store.path
+        for jobs in batches([request(job, path(job.artefact), self.device, target, config) for job in ready]):
+            conversation.ledger.hand_over(job["id"] for job in jobs)
+            conversation.send({"op": "block", "jobs": jobs})
+            yield from conversation.results(config, queued=True)
+        yield from conversation.results(config)
+        if full is not None:
+            raise full
 
-def _encoded(request: dict[str, Any]) -> bytes:
-    return json.dumps(request, allow_nan=False).encode()
+    def _told_again(self, conversation: Conversation, since: int) -> Iterator[messages.Result]:
+        hello = conversation.ask(self._attacher.hello(since), Hello)
+        conversation.greet(hello, self._attacher.session, since)
+        yield from conversation.replay()
+
+    def _take_turn(self) -> None:
+        if not self._has_turn:
+            machine, purpose = self.device.machine or self.device.id, f"a measurement on {self.device.id}"
+            self._turn.enter_context(machine_lease(machine, purpose, wait_s=self._limits.machine_lease_s))
+            self._has_turn = True
+
+    def _pass_turn(self) -> None:
+        """Let another board of this machine have its turn, unless this one is still at work."""
+        conversation = self._conversation
+        if conversation is None or conversation.over or conversation.ledger.idle:
+            self._turn.close()
+            self._has_turn = False

@@ -1,8 +1,7 @@
-"""A board's folder of ours: where it is, and how files get there once, whole and verified."""
+"""A board's folder of ours: where it is, and how one command finds it, makes it, and starts what lies in it."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from profiler.errors import DeviceError
@@ -10,26 +9,33 @@ from profiler.fleet.messages import escape
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import CommandResult, Transport
 
-__all__ = ["Workplace", "prepare"]
+__all__ = ["MARK", "Arrival", "Workplace", "arrive_command", "complaint", "prepare", "unusable"]
 
 COMMAND_S = 60.0
 """For a short command on a slow board."""
 
-HASH_S = 300.0
-"""For hashing one artefact on a slow card."""
+MARK = "edgecost:"
 
-_MARK = "edgecost:"
+_HASH = "import hashlib,sys;print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"
 
-_PREPARE = f"""\
-umask 077
-case "$1" in
-  "~/"*) dir="$HOME/${{1#??}}" ;;
-  *) dir="$1" ;;
-esac
-mkdir -p -- "$dir/agent" "$dir/artefacts" && cd -- "$dir" && test -w artefacts || exit 1
-printf '\\n{_MARK}%s\\n' "$HOME" "$(pwd -P)"
+_FIND = (
+    "umask 077; d=$1; p=$2; s=$3; shift 3; "
+    'case "$d" in "~/"*) d="$HOME/${d#??}";; esac; '
+    'case "$p" in "~/"*) p="$HOME/${p#??}";; esac; '
+    'mkdir -p -- "$d/agent" "$d/artefacts" "$d/sessions" && cd -- "$d" && test -w artefacts || exit 1; '
+    'd=$(pwd -P); f="agent/$s.pyz"; h=-; '
+    'if test -f "$f"; then h=$(sha256sum "$f" < /dev/null 2> /dev/null) || '
+    f'h=$("$p" -c "{_HASH}" "$f" < /dev/null 2> /dev/null); fi; '
+    f'printf \'\\n{MARK}%s\\n\' "$HOME" "$d" "${{h%% *}}"; '
+)
+"""Makes the workdir `$1` (0700) where it is missing, and prints home, workdir and the SHA-256 of the agent `$3`.
+
+They stand behind a mark: a login shell's rc file may print lines of its own before them. It is one line, because some
+login shells take no line breaks inside quotes.
 """
-"""Prints the two paths behind a mark: a login shell's rc file may print lines of its own before them."""
+
+_ATTACH = _FIND + 'test -z "$h" || test "${h%% *}" = "$s" || exit 0; exec "$p" -u "$d/$f" attach "$d" "$@"'
+"""Where nothing could be hashed, Python itself is missing, and its absence is what is to be reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +65,47 @@ class Workplace:
         """Where an artefact of that hash lies; `suffix` begins with a dot."""
         return f"{self.folder}/artefacts/{sha256}{suffix}"
 
-    def store(self, transport: Transport, device_id: str, data: bytes, sha256: str, path: str) -> bool:
-        """Bring a file to `path` unless it is there already; whether it had to be sent.
 
-        What is there is hashed by the board itself: a name is no proof, after a power cut or on a worn card.
+class Arrival:
+    """Collects what the marked lines of a command say.
 
-        Raises:
-            DeviceError: what arrived differs from what was sent, twice.
-        """
-        if transport.exists(path) and self._hash(transport, path) == sha256:
-            return False
-        for _ in range(2):
-            transport.put(data, path)
-            if self._hash(transport, path) == sha256:
-                return True
-        raise DeviceError(
-            f"{device_id} stores {path} wrongly (its SHA-256 differs from what was sent): check its disk or card.",
-            device_id,
-        )
+    Args:
+        device: whose workdir it is.
+    """
 
-    def _hash(self, transport: Transport, path: str) -> str:
-        found = transport.run(["sha256sum", "--", path], timeout_s=HASH_S)
-        if found.exit_status == 127:  # no coreutils on this board
-            code = "import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())"
-            found = transport.run([self.python, "-c", code, path], timeout_s=HASH_S)
-        words = found.stdout.decode("ascii", "replace").split()
-        # coreutils puts a backslash before the hash of a path that it had to escape; rc files may print before it
-        candidates = [
-            word.removeprefix("\\")
-            for word in words
-            if len(word.removeprefix("\\")) == hashlib.sha256().digest_size * 2
-        ]
-        return candidates[-1] if found.exit_status == 0 and candidates else ""
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._words: list[str] = []
+
+    def take(self, line: bytes) -> bool:
+        """Read a line; whether there is nothing more to read."""
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        if text.startswith(MARK):
+            self._words.append(text.removeprefix(MARK))
+        return len(self._words) == 3
+
+    @property
+    def workplace(self) -> Workplace | None:
+        """Where the command found itself; None where it did not say so, or said what no path can be."""
+        paths = self._words[:2]
+        if len(self._words) != 3 or not all(p.startswith("/") and p.isprintable() and len(p) < 4096 for p in paths):
+            return None
+        home, folder = paths
+        python = self._device.python
+        return Workplace(home, folder, home + python[1:] if python.startswith("~/") else python)
+
+    @property
+    def agent_sha256(self) -> str:
+        """Of the agent that lies there; "-" where none does."""
+        return self._words[2] if len(self._words) == 3 else ""
+
+
+def arrive_command(device: Device, sha256: str, *attach: str) -> list[str]:
+    """Prints the marked lines and, where the agent of that hash lies there whole, becomes its `attach` in the workdir.
+
+    One command, because a login shell may take half a second to start one.
+    """
+    return ["sh", "-c", _ATTACH, "sh", device.workdir, device.python, sha256, *attach]
 
 
 def prepare(transport: Transport, device: Device) -> Workplace:
@@ -99,18 +114,24 @@ def prepare(transport: Transport, device: Device) -> Workplace:
     Raises:
         DeviceError: it cannot be made or written to.
     """
-    result = transport.run(["sh", "-c", _PREPARE, "sh", device.workdir], timeout_s=COMMAND_S)
-    lines = result.stdout.decode("utf-8", "replace").splitlines()
-    paths = [line.removeprefix(_MARK) for line in lines if line.startswith(_MARK)]
-    if result.exit_status != 0 or len(paths) != 2 or not all(path.startswith("/") for path in paths):
-        raise DeviceError(
-            f"The workdir {device.workdir} of {device.id} cannot be used ({complaint(result)}): make it writable for "
-            f"{device.user}, free some space, or give another `workdir` in devices.yaml.",
-            device.id,
-        )
-    home, folder = paths
-    python = home + device.python[1:] if device.python.startswith("~/") else device.python
-    return Workplace(home, folder, python)
+    result = transport.run(["sh", "-c", _FIND, "sh", device.workdir, device.python, ""], timeout_s=COMMAND_S)
+    arrival = Arrival(device)
+    for line in result.stdout.splitlines():
+        if arrival.take(line):
+            break
+    place = arrival.workplace
+    if result.exit_status != 0 or place is None:
+        raise unusable(device, complaint(result))
+    return place
+
+
+def unusable(device: Device, reason: str) -> DeviceError:
+    """The error for a workdir that cannot be made or written to."""
+    return DeviceError(
+        f"The workdir {device.workdir} of {device.id} cannot be used ({reason}): make it writable for "
+        f"{device.user}, free some space, or give another `workdir` in devices.yaml.",
+        device.id,
+    )
 
 
 def complaint(result: CommandResult) -> str:

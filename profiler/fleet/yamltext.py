@@ -14,7 +14,18 @@ import yaml
 
 from profiler.errors import ConfigError, StorageError
 
-__all__ = ["Location", "field_name", "find_line", "parse", "read_text", "set_scalar", "write_atomically"]
+__all__ = [
+    "Location",
+    "append_item",
+    "field_name",
+    "find_line",
+    "node_at",
+    "parse",
+    "read_text",
+    "sequence_item",
+    "set_scalar",
+    "write_atomically",
+]
 
 Location = tuple[int | str, ...]
 
@@ -91,6 +102,20 @@ def find_line(root: yaml.Node | None, location: Location) -> int:
     return line
 
 
+def node_at(root: yaml.Node | None, location: Location) -> yaml.Node | None:
+    """The node at a place in the file; None where there is none, and for what a merge brought there."""
+    node = root
+    for part in location:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            continue
+        match = _entry(node, str(part))
+        if match is None:
+            return None
+        node = match[1]
+    return node
+
+
 def _entry(node: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node] | None:
     if not isinstance(node, yaml.MappingNode):
         return None
@@ -120,6 +145,37 @@ def set_scalar(text: str, mapping: yaml.MappingNode, name: str, value: str, *, a
     if line_end < 0:
         return text + newline + entry
     return text[: line_end + 1] + entry + newline + text[line_end + 1 :]
+
+
+def append_item(text: str, sequence: yaml.Node | None, item: str) -> str | None:
+    """`text` with `item` (a mapping's text, not indented) as the last of `sequence` (of the same text).
+
+    All else, comments and line ends included, stays as it is. None where the sequence is not written line by line.
+    """
+    if not isinstance(sequence, yaml.SequenceNode) or sequence.flow_style or not sequence.value:
+        return None
+    # trailing comments belong to a block for the parser, but to what follows for people: go by the last word
+    end = len(text[: _last_index(sequence.value[-1])].rstrip())
+    line_end = text.find("\n", end)
+    head, tail = (text, "") if line_end < 0 else (text[: line_end + 1], text[line_end + 1 :])
+    newline = "\r\n" if "\r\n" in text else "\n"
+    added = "\n" + sequence_item(item, sequence.start_mark.column)
+    return (head if head.endswith("\n") else head + newline) + added.replace("\n", newline) + tail
+
+
+def sequence_item(item: str, indent: int) -> str:
+    """A mapping's text as an item of a sequence whose hyphens stand in column `indent`."""
+    lines = item.strip("\n").split("\n")
+    marks = ["- ", *["  "] * (len(lines) - 1)]
+    return "".join(f"{' ' * indent}{mark}{line}".rstrip() + "\n" for mark, line in zip(marks, lines, strict=True))
+
+
+def _last_index(node: yaml.Node) -> int:
+    """Where the last word of a node ends; what an alias stands for lies further up, which does no harm."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        parts = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
+        return max(_last_index(part) for part in parts)
+    return int(node.end_mark.index)
 
 
 def write_atomically(path: Path, text: str, *, mode: int | None = None) -> None:

@@ -1,30 +1,21 @@
-"""What a campaign needs of a board, and the link to it that is mended when it breaks.
+"""What a campaign needs of a board, as protocols: the seam between measuring and reaching.
 
-The protocols are the seam between measuring and reaching: `profiler.fleet.session.BoardSession` is the real board;
-a virtual one or a test's fake is another.
+`profiler.fleet.session.BoardSession` is the real board; a virtual one or a test's fake is another.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from profiler.errors import AgentCrashed, DeviceError, DeviceLost, DeviceTimeout, Unreachable
 from profiler.fleet.targets import Device, Precision, Runtime, Target
 from profiler.measure.config import MeasureConfig
-from profiler.measure.progress import Progress
 from profiler.measure.record import Status
 from profiler.workloads.graph import Workload
 
-__all__ = ["ArtefactLike", "ArtefactSource", "Board", "FactsLike", "Link", "ReplyLike", "SessionFactory"]
-
-ATTEMPTS = 3
-"""An infrastructure fault is met with two retries, each over a new connection."""
-
-FAULTS = (DeviceLost, AgentCrashed, DeviceTimeout, Unreachable)
-"""What a new connection may mend; a refused key or a foreign host key is not among them."""
+__all__ = ["ArtefactLike", "ArtefactSource", "Board", "BoardJob", "FactsLike", "ReplyLike", "SessionFactory"]
 
 
 class ArtefactLike(Protocol):
@@ -97,6 +88,21 @@ class FactsLike(Protocol):
         """All facts as JSON-able values."""
 
 
+@dataclass(frozen=True, slots=True)
+class BoardJob:
+    """One job as a board gets it.
+
+    Attributes:
+        key: its job key; a board that has done a job of this key answers from its own journal.
+        artefact: what runs.
+        fresh: whether a new worker process is to be started for it.
+    """
+
+    key: str
+    artefact: Any
+    fresh: bool = False
+
+
 class Board(Protocol):
     """One open session with a board; a context manager that gives the board back."""
 
@@ -104,108 +110,28 @@ class Board(Protocol):
         """Connect, where that is not done yet."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> Any:
-        """Give the board back."""
+        """Leave the board; work that was handed to it and is not done goes on there and can be fetched later."""
 
     def facts(self) -> FactsLike:
         """What the board is and what it runs."""
 
-    def fresh_worker(self) -> Any:
-        """Start a new worker process."""
+    def run(self, block: Sequence[BoardJob], target: Target, config: MeasureConfig) -> Iterator[tuple[str, ReplyLike]]:
+        """Hand a block of jobs over and yield (key, reply) as they end; what the board has done already comes first.
 
-    def measure(self, artefact: Any, target: Target, config: MeasureConfig) -> ReplyLike:
-        """Run one job; raises DeviceError where the board or the link fails."""
+        Raises DeviceError where the board or the link fails; the jobs not yet yielded may still be done by the board,
+        and a new session's `run` of them yields what it has come to. BoardFull comes last, when all jobs have been
+        yielded but those whose artefacts found no room; the session goes on after it.
+        """
+
+    def interrupted(self) -> Sequence[str]:
+        """Keys of jobs that an earlier agent of this session took up and did not end, once for every time."""
+
+    def finish(self) -> None:
+        """The campaign is over and all its results are in the host's journal: the board may forget them."""
 
 
 class SessionFactory(Protocol):
     """Opens a session with a device: `profiler.fleet.session.connect`."""
 
-    def __call__(self, device: Device, /) -> Board:
-        """Raises DeviceError where the board cannot be reached."""
-
-
-class Link:
-    """The session with a board, opened again when it breaks; a context manager.
-
-    Args:
-        factory: opens a session.
-        device, target, config: where and how jobs run.
-        on_open: is given the board's facts after every connect, and raises where they are not what they should be.
-        progress: is told of faults.
-        retry_wait_s: pause before a lost board is called again; it grows with every attempt.
-    """
-
-    def __init__(
-        self,
-        factory: SessionFactory,
-        device: Device,
-        target: Target,
-        config: MeasureConfig,
-        on_open: Callable[[dict[str, Any]], None],
-        progress: Progress,
-        retry_wait_s: float,
-    ) -> None:
-        self.factory = factory
-        self.device = device
-        self.target = target
-        self.config = config
-        self.on_open = on_open
-        self.progress = progress
-        self.retry_wait_s = retry_wait_s
-        self.facts: dict[str, Any] = {}
-        self._board: Board | None = None
-
-    def __enter__(self) -> Self:
-        self._open()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._drop()
-
-    def fresh_worker(self) -> None:
-        """A new worker process; where that fails, the next job finds the session closed and connects again."""
-        try:
-            self._open().fresh_worker()
-        except FAULTS as fault:
-            self.progress.message(f"{fault}; connecting again")
-            self._drop()
-
-    def measure(self, artefact: Any) -> ReplyLike | DeviceError:
-        """One job's reply, or the fault that two retries did not mend.
-
-        Raises:
-            Unreachable: the board answers no more.
-        """
-        fault: DeviceError | None = None
-        for attempt in range(ATTEMPTS):
-            if fault is not None:
-                self.progress.message(f"{fault}; trying again")
-                time.sleep(self.retry_wait_s * attempt)
-            try:
-                return self._open().measure(artefact, self.target, self.config)
-            except FAULTS as error:
-                fault = error
-                self._drop()
-        assert fault is not None
-        if isinstance(fault, Unreachable):
-            raise fault
-        return fault
-
-    def _open(self) -> Board:
-        if self._board is None:
-            self._board = self.factory(self.device).__enter__()
-            try:
-                self.facts = self._board.facts().model_dump(mode="json")
-                self.on_open(self.facts)
-            except BaseException:
-                self._drop()
-                raise
-        return self._board
-
-    def _drop(self) -> None:
-        """Close the session; a board that is gone cannot be taken leave of."""
-        board, self._board = self._board, None
-        if board is not None:
-            try:
-                board.__exit__(None, None, None)
-            except DeviceError as error:
-                self.progress.message(f"closing the session with {self.device.id} failed: {error}")
+    def __call__(self, device: Device, session: str, /) -> Board:
+        """`session` names the work: sessions of one name share the board's journal. DeviceError if unreachable."""

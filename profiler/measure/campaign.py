@@ -1,45 +1,43 @@
 """A campaign: many jobs on one target, in rounds of random order, each outcome journaled at once.
 
-    build every artefact on the host -> connect -> round 0, 1, ...: fresh worker, groups in random order, jobs
+    connect, and meanwhile lower on the host -> round 0, 1, ...: a fresh worker, blocks of groups in random order
 
 A group is all jobs of one subject (chains of m and 2m, and the kernel alone): they run next to each other, so that
 slow drift of the board cancels in their differences. What is journaled is never measured again: the same command
-continues an interrupted run with the jobs that are missing.
+continues an interrupted run with the jobs that are missing, and takes what the board has done by itself meanwhile.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from profiler.errors import AgentCrashed, ArtefactError, DeviceError, DeviceLost, UnsupportedOperator
+from profiler.fleet.identity import session_id
 from profiler.fleet.targets import Device, Target
-from profiler.measure.board import ArtefactLike, ArtefactSource, Link, ReplyLike, SessionFactory
+from profiler.measure.board import ArtefactSource, SessionFactory
 from profiler.measure.config import MeasureConfig
+from profiler.measure.execution import Execution, Outcome
 from profiler.measure.jobs import Job, subjects_of
-from profiler.measure.journal import Journal, iter_journal
+from profiler.measure.journal import Journal
+from profiler.measure.ledger import Ledger
+from profiler.measure.limits import CampaignLimits
+from profiler.measure.link import CampaignStopped, Link
+from profiler.measure.plan import RoundPlan
+from profiler.measure.preparation import Preparation, Prepared
 from profiler.measure.progress import NullProgress, Progress
-from profiler.measure.record import Measurement, Role, Status
+from profiler.measure.record import Measurement
 from profiler.measure.runfolder import RunFolder, stable_facts
 
-__all__ = ["PROTOCOL_VERSION", "Campaign", "CampaignResult", "Job"]
+__all__ = ["PROTOCOL_VERSION", "Campaign", "CampaignResult", "CampaignStopped", "Job", "session_name"]
 
 PROTOCOL_VERSION = 1
 """Part of every job key: a change in how a job is measured raises it."""
-
-FAULTS_IN_A_ROW = 5
-"""So many jobs in a row that the board did not survive, and the campaign stops: the board is at fault, not they."""
-
-NOT_MEASURED: frozenset[Status] = frozenset({"link_lost", "disk_full"})
-"""Failures of the surroundings, not of the job: later rounds and later runs of the same command try it again."""
 
 _MAX_ERROR_CHARACTERS = 500
 
@@ -63,49 +61,39 @@ class CampaignResult:
     failures: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A job with its artefact, or with why it has none."""
-
-    job: Job
-    workload_key: str
-    artefact: ArtefactLike | None
-    failure: Status = "ok"
-    error: str = ""
-
-    @property
-    def identity(self) -> tuple[str, Role]:
-        """What stays the same from round to round."""
-        return (self.workload_key, self.job.role)
-
-
 class Campaign:
     """Measures jobs on boards, into a folder of results.
 
     Args:
         session_factory: opens a session with a device (`profiler.fleet.session.connect`).
-        cache: builds artefacts.
+        source: builds artefacts; asked from several threads.
         results_dir: runs are kept in results_dir/<device>/<run-id>.
         config: how long and how often to measure.
         progress: is told what happens.
-        retry_wait_s: pause before a lost board is called again; it grows with every attempt.
+        limits: how long to build and to wait.
+        stop: set by somebody else, it ends the campaign soon; the journal stays whole.
+        gate: called once the board is open, before it gets its first job; measuring begins when it returns.
     """
 
     def __init__(
         self,
         session_factory: SessionFactory,
-        cache: ArtefactSource,
+        source: ArtefactSource,
         results_dir: Path,
         config: MeasureConfig,
         progress: Progress | None = None,
-        retry_wait_s: float = 2.0,
+        limits: CampaignLimits | None = None,
+        stop: threading.Event | None = None,
+        gate: Callable[[], None] | None = None,
     ) -> None:
         self.session_factory = session_factory
-        self.cache = cache
+        self.source = source
         self.results_dir = results_dir
         self.config = config
         self.progress: Progress = progress or NullProgress()
-        self.retry_wait_s = retry_wait_s
+        self.limits = limits or CampaignLimits()
+        self.stop = stop or threading.Event()
+        self.gate = gate
 
     def run(self, device: Device, target: Target, jobs: Sequence[Job], run_id: str) -> CampaignResult:
         """Measure every job in every round, less what the journal of this run holds already.
@@ -114,172 +102,83 @@ class Campaign:
             ConfigError: the run folder holds a run of another device, target or configuration.
             StorageError: the results cannot be written; what was journaled stays valid.
             DeviceError: the board cannot be reached, or was lost for good; the same command continues later.
+            CampaignStopped: by `stop`.
         """
         folder = RunFolder.create(self.results_dir, device.id, run_id)
         folder.check_same(device, target, self.config)
-        with Journal(folder.journal_path) as journal:
+        plan = RoundPlan(jobs, self.config.seed)
+
+        def check(facts: dict[str, Any]) -> None:
+            # also after a reconnect: what answers now must still be the board that the run was begun with
+            folder.write_header(device, target, self.config, facts)
+
+        session = session_name(device, target, self.config, self.results_dir, run_id)
+        link = Link(self.session_factory, device, session, check, self.limits, self.progress, self.stop)
+        wanted = (job for group in plan.groups(0) for job in group)
+        with (
+            Journal(folder.journal_path) as journal,
+            Preparation(self.source, target, wanted, self.stop) as preparation,
+        ):
             folder.add_subjects(subjects_of(jobs))
-            prepared = self._build(jobs, target)
-
-            def check(facts: dict[str, Any]) -> None:
-                # also after a reconnect: what answers now must still be the board that the run was begun with
-                folder.write_header(device, target, self.config, facts)
-
-            with Link(
-                self.session_factory, device, target, self.config, check, self.progress, self.retry_wait_s
-            ) as link:
-                return _Run(self, target, folder, journal, link, prepared).work()
-
-    def _build(self, jobs: Sequence[Job], target: Target) -> list[_Prepared]:
-        """Every job once, with its artefact; what cannot be built carries its typed failure."""
-        self.progress.message(f"building {len(jobs)} workloads for {target.runtime} {target.precision}")
-        prepared: dict[tuple[str, Role], _Prepared] = {}
-        for job in jobs:
-            key = job.workload.key
-            if (key, job.role) in prepared:
-                continue
-            try:
-                item = _Prepared(job, key, self.cache.get(job.workload, target.runtime, target.precision))
-            except UnsupportedOperator as error:
-                item = _Prepared(job, key, None, "unsupported_operator", str(error))
-            except ArtefactError as error:
-                item = _Prepared(job, key, None, "conversion_failed", str(error))
-            prepared[item.identity] = item
-        return list(prepared.values())
+            with link:
+                scribe = _Scribe(journal, device, target, link)
+                ledger = Ledger(plan, self.config.rounds, scribe.job_key)
+                corrupt = ledger.read(folder.journal_path)
+                if corrupt:
+                    self.progress.message(f"{folder.journal_path}: {corrupt} corrupt lines skipped")
+                if device.emulation == "loopback":
+                    preparation.wait()  # the board is this machine, and building would disturb it
+                if self.gate is not None:
+                    self.gate()
+                Execution(
+                    link, ledger, plan, preparation, scribe.record, target, self.config, self.limits, self.progress,
+                    self.stop,
+                ).run()  # fmt: skip
+                link.finish()
+        failures = dict(sorted(ledger.failures.items()))
+        return CampaignResult(folder.path, ledger.measured, ledger.resumed, ledger.skipped(), failures)
 
 
-class _Run:
-    """The state of one `Campaign.run`."""
+class _Scribe:
+    """Writes outcomes down as records of the journal."""
 
-    def __init__(
-        self,
-        campaign: Campaign,
-        target: Target,
-        folder: RunFolder,
-        journal: Journal,
-        link: Link,
-        prepared: Sequence[_Prepared],
-    ) -> None:
-        self.campaign = campaign
-        self.config = campaign.config
-        self.target = target
-        self.folder = folder
-        self.journal = journal
-        self.link = link
-        self.prepared = prepared
-        self.measured = 0
-        self.failures: Counter[str] = Counter()
-        self.faults_in_a_row = 0
-        self.started_at = ""
-        # these grow with the number of jobs only: samples are in the journal, not here
-        rounds = range(self.config.rounds)
-        self.keys = {(item.identity, r): self._job_key(item, r) for r in rounds for item in prepared}
-        self.done: set[str] = set()
-        self.failed: dict[tuple[str, Role], int] = {}
+    def __init__(self, journal: Journal, device: Device, target: Target, link: Link) -> None:
+        self._journal = journal
+        self._target = target
+        self._link = link
+        self._always = ("emulated",) if device.emulation == "qemu" else ()
 
-    def work(self) -> CampaignResult:
-        """All rounds."""
-        self._read_journal()
-        resumed = len(self.done)
-        todo = sum(self._is_open(item, r) for r in range(self.config.rounds) for item in self.prepared)
-        self.campaign.progress.start(todo)
-        for round_ in range(self.config.rounds):
-            self._round(round_)
-        skipped = len(self.keys) - self.measured - resumed
-        return CampaignResult(self.folder.path, self.measured, resumed, skipped, dict(sorted(self.failures.items())))
-
-    def _read_journal(self) -> None:
-        """Find what is done; records of other jobs, and of these jobs with other artefacts, do not count."""
-        wanted = {key: place for place, key in self.keys.items()}
-        corrupt = 0
-        for item in iter_journal(self.folder.journal_path):
-            if not isinstance(item, Measurement):
-                corrupt += 1
-            elif item.job_key in wanted:
-                self._note(*wanted[item.job_key], item.status)
-        if corrupt:
-            self.campaign.progress.message(f"{self.folder.journal_path}: {corrupt} corrupt lines skipped")
-
-    def _note(self, identity: tuple[str, Role], round_: int, status: Status) -> None:
-        """Remember how a job ended in a round."""
-        if status in NOT_MEASURED:
-            return
-        self.done.add(self.keys[identity, round_])
-        if status != "ok":
-            self.failed[identity] = min(round_, self.failed.get(identity, round_))
-
-    def _is_open(self, item: _Prepared, round_: int) -> bool:
-        """Whether a job is still to be done in a round: not journaled, and not failed in an earlier one."""
-        return self.failed.get(item.identity, round_) >= round_ and self.keys[item.identity, round_] not in self.done
-
-    def _job_key(self, item: _Prepared, round_: int) -> str:
+    def job_key(self, item: Prepared, round_: int) -> str:
         """Hash of all that makes a measurement what it is; equal keys are never measured twice."""
         role = item.job.role
         parts = {
             "protocol": PROTOCOL_VERSION,
-            "workload": item.workload_key,
-            "artefact": item.artefact.sha256 if item.artefact else "",
-            "target": self.target.id,
-            "facts": stable_facts(self.link.facts, self.target.runtime),
+            "workload": item.job.workload.key,
+            "artefact": item.artefact_sha256,
+            "target": self._target.id,
+            "facts": stable_facts(self._link.facts, self._target.runtime),
             "role": [role.kind, role.subject_key, role.mode, role.repeats, role.split],
             "round": round_,
         }
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return _hash(parts)
 
-    def order(self, round_: int) -> Iterator[_Prepared]:
-        """The jobs of a round: groups in random order, and the jobs within a group too.
-
-        The order depends on the seed and the round only, so that an interrupted round goes on where it stopped.
-        """
-        rng = np.random.default_rng([self.config.seed, round_])
-        groups: dict[tuple[str, str], list[_Prepared]] = {}
-        for item in self.prepared:
-            groups.setdefault((item.job.role.kind, item.job.role.subject_key), []).append(item)
-        members = list(groups.values())
-        for group in rng.permutation(len(members)):
-            for place in rng.permutation(len(members[group])):
-                yield members[group][place]
-
-    def _round(self, round_: int) -> None:
-        todo = [item for item in self.order(round_) if self._is_open(item, round_)]
-        if any(item.artefact is not None for item in todo):
-            self.link.fresh_worker()
-        for item in todo:
-            self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            if item.artefact is None:
-                self._record(item, round_, item.failure, None, item.error)
-                continue
-            outcome = self.link.measure(item.artefact)
-            if isinstance(outcome, DeviceError):
-                status: Status = "crashed" if isinstance(outcome, AgentCrashed) else "link_lost"
-                self._record(item, round_, status, None, str(outcome))
-                self._count_fault(outcome)
-            else:
-                self.faults_in_a_row = 0
-                self._record(item, round_, outcome.status, outcome, outcome.error)
-
-    def _count_fault(self, fault: DeviceError) -> None:
-        self.faults_in_a_row += 1
-        if self.faults_in_a_row >= FAULTS_IN_A_ROW:
-            raise DeviceLost(
-                f"board {self.link.device.id!r} failed {FAULTS_IN_A_ROW} jobs in a row, the last with: {fault}; see to "
-                "the board and give the same command again to continue",
-                self.link.device.id,
-            ) from fault
-
-    def _record(self, item: _Prepared, round_: int, status: Status, reply: ReplyLike | None, error: str) -> None:
-        self.journal.append(
+    def record(self, item: Prepared, round_: int, key: str, outcome: Outcome) -> None:
+        """Journal one outcome, with the time at which it began: the board's clock may be wrong, so its durations count
+        and not its dates."""
+        reply = outcome.reply
+        began = datetime.now(UTC) - timedelta(seconds=outcome.attempt_s or 0.0)
+        issues = (*reply.issues, *self._always) if reply else self._always
+        self._journal.append(
             Measurement(
-                job_key=self.keys[item.identity, round_],
-                workload_key=item.workload_key,
-                artefact_sha256=item.artefact.sha256 if item.artefact else "",
-                device_id=self.target.device_id,
-                target_id=self.target.id,
+                job_key=key,
+                workload_key=item.job.workload.key,
+                artefact_sha256=item.artefact_sha256,
+                device_id=self._target.device_id,
+                target_id=self._target.id,
                 role=item.job.role,
                 round=round_,
-                status=status,
-                issues=tuple(reply.issues) if reply else (),
+                status=outcome.status,
+                issues=tuple(dict.fromkeys(issues)),
                 samples_ns=tuple(reply.samples_ns) if reply else (),
                 runs_per_batch=reply.runs_per_batch if reply else 0,
                 load_ns=reply.load_ns if reply else None,
@@ -287,13 +186,21 @@ class _Run:
                 warmup_runs=reply.warmup_runs if reply else 0,
                 output_error=reply.output_error if reply else None,
                 energy_mj=reply.energy_mj if reply else None,
-                error=error[:_MAX_ERROR_CHARACTERS],
+                error=outcome.error[:_MAX_ERROR_CHARACTERS],
                 env=dict(reply.env) if reply else {},
-                started_at=self.started_at,
+                started_at=began.isoformat(timespec="milliseconds"),
             )
         )
-        self.measured += 1
-        if status != "ok":
-            self.failures[status] += 1
-        self._note(item.identity, round_, status)
-        self.campaign.progress.advance(item.job.label or item.job.role.subject_key[:8])
+
+
+def session_name(device: Device, target: Target, config: MeasureConfig, results_dir: Path, run_id: str) -> str:
+    """What a board calls the work of one run: the same run from the same host and user finds its results again.
+
+    The configuration is part of it, since a board answers what it has done from its own journal.
+    """
+    return _hash([session_id(device, results_dir, run_id), target.id, config.to_dict()])
+
+
+def _hash(parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -13,6 +13,7 @@ Status = Literal[
     "ok",
     "unsupported_operator",
     "conversion_failed",
+    "delegate_fallback",
     "out_of_memory",
     "crashed",
     "timed_out",
@@ -31,6 +32,8 @@ ISSUES: dict[str, str] = {
     "spread_high": "the rounds differ from each other by more than the gate allows",
     "noisy": "the samples within a round spread more than the gate allows",
     "few_rounds": "fewer rounds succeeded than the protocol asks for",
+    "emulated": "the processor is emulated: the figure says nothing about any hardware",
+    "delegate_fallback": "operators ran elsewhere than on the accelerator that was asked for",
     "negative_slope": "a longer chain took no longer than a shorter one: below what could be resolved",
 }
 """Issue codes of figures that exist but carry a doubt, and what each means."""

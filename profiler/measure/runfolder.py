@@ -164,7 +164,9 @@ class RunFolder:
         if header is None:
             return
         differing = _differences("config", header.get("config"), config.to_dict())
-        differing += _differences("target", header.get("target"), asdict(target))
+        # a run that was begun before targets had an accelerator or cores had the default of each
+        begun = {**asdict(Target(target.device_id, target.runtime, target.precision)), **(header.get("target") or {})}
+        differing += _differences("target", begun, asdict(target))
         if (header.get("device") or {}).get("id") != device.id:
             differing.append("device")
         if differing:
@@ -191,7 +193,7 @@ class RunFolder:
                     "another run id, so that figures of the two are not mixed"
                 )
             return
-        described = {name: value for name, value in asdict(device).items() if name not in _PRIVATE_DEVICE_FIELDS}
+        described = _without_paths(asdict(device))
         data = {
             "schema": SCHEMA_VERSION,
             "edgecost": edgecost_version(),
@@ -255,6 +257,12 @@ def stable_facts(facts: dict[str, Any], runtime: Runtime) -> dict[str, Any]:
     versions = facts.get("runtimes")
     version_ = versions.get(runtime) if isinstance(versions, dict) else None
     return {**{name: facts.get(name) for name in _FACTS_THAT_STAY}, runtime: version_}
+
+
+def _without_paths(described: dict[str, Any]) -> dict[str, Any]:
+    """A device, its jump host too, without what is nobody else's business."""
+    kept = {name: value for name, value in described.items() if name not in _PRIVATE_DEVICE_FIELDS}
+    return {name: _without_paths(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def _line(subject: Subject) -> bytes:

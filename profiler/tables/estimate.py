@@ -20,7 +20,7 @@ from profiler.measure.journal import iter_journal
 from profiler.measure.record import Measurement
 from profiler.measure.runfolder import RunFolder, Subject
 from profiler.measure.stats import Combined, Estimate, combine_rounds, estimate, round_slopes
-from profiler.tables.row import Gates, Row, RowKind
+from profiler.tables.row import EMULATED, Gates, Row, RowKind
 
 __all__ = ["Run", "read_run", "rows_of_runs"]
 
@@ -70,6 +70,7 @@ class Run:
         subjects: lines of workloads.jsonl by key.
         data: outcomes by (kind, subject key).
         corrupt_lines: lines of journal and workloads that could not be read.
+        left_out: measurements of an emulated processor that were passed over.
     """
 
     run_id: str
@@ -79,10 +80,15 @@ class Run:
     subjects: Mapping[str, Subject]
     data: Mapping[tuple[RowKind, str], _SubjectData]
     corrupt_lines: int
+    left_out: int = 0
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path, *, with_emulated: bool = False) -> Run:
     """Read one run folder.
+
+    Args:
+        path: of the folder.
+        with_emulated: whether measurements of an emulated processor are read too.
 
     Raises:
         StorageError: it is not one, cannot be read, or is of a newer schema.
@@ -104,14 +110,19 @@ def read_run(path: Path) -> Run:
         else:
             subjects[subject.key] = subject
     data: dict[tuple[RowKind, str], _SubjectData] = {}
+    left_out = 0
     for item in iter_journal(folder.journal_path) if folder.journal_path.exists() else ():
         if not isinstance(item, Measurement):
             corrupt += 1
             continue
+        if EMULATED in item.issues and not with_emulated:
+            left_out += 1
+            continue
         outcome = _reduced(item)
         key = (item.role.kind, item.role.subject_key)
         data.setdefault(key, _SubjectData(*key, split=item.role.split)).add(outcome)
-    return Run(path.name, str(header.get("started", "")), target, emulation, subjects, data, corrupt)
+    started = str(header.get("started", ""))
+    return Run(path.name, started, target, emulation, subjects, data, corrupt, left_out)
 
 
 def _reduced(m: Measurement) -> _Outcome:

@@ -78,6 +78,7 @@ def load_contents(path: Path) -> dict[str, Any]:
             "gates": Gates(**data["gates"]),
             "corrupt_lines": int(data["corrupt_lines"]),
             "sources": [str(source) for source in data["sources"]],
+            **_emulated(data.get("emulated", {})),
         }
     except (KeyError, TypeError, ValueError, AttributeError, EdgeCostError) as error:
         raise ConfigError(f"{path} is not a cost table ({error!r}); make one with `edgecost table export`") from None
@@ -91,9 +92,16 @@ def _contents(table: CostTable) -> dict[str, Any]:
         "gates": table.gates.to_dict(),
         "corrupt_lines": table.corrupt_lines,
         "sources": list(table.sources),
+        "emulated": {"included": table.with_emulated, "left_out": dict(table.left_out)},
         "targets": [asdict(target) for target in table.targets],
         "workloads": {key: workload.to_dict() for key, workload in table.workloads.items()},
     }
+
+
+def _emulated(data: dict[str, Any]) -> dict[str, Any]:
+    """What became of figures of emulated processors; files from before there were any do not say."""
+    left_out = {str(target): int(number) for target, number in data.get("left_out", {}).items()}
+    return {"with_emulated": data.get("included", False) is True, "left_out": left_out}
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

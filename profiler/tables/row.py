@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from profiler.measure.record import Status
 
-__all__ = ["GATE_CODES", "Gates", "Row", "RowKind", "RowStatus"]
+__all__ = ["EMULATED", "GATE_CODES", "Gates", "Row", "RowKind", "RowStatus"]
 
 RowKind = Literal["kernel", "model"]
 RowStatus = Status | Literal["incomplete"]
@@ -16,6 +16,9 @@ RowStatus = Status | Literal["incomplete"]
 
 GATE_CODES = frozenset({"spread_high", "noisy", "few_rounds", "negative_slope"})
 """Issue codes that tables add to those of the measurements."""
+
+EMULATED = "emulated"
+"""The issue of measurements that enter no table unless that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from profiler.fleet.targets import Target
 from profiler.measure.stats import noise_floor
 from profiler.tables.estimate import Run, read_run, rows_of_runs
 from profiler.tables.export import load_contents, write_table
-from profiler.tables.row import GATE_CODES, Gates, Row, RowKind
+from profiler.tables.row import EMULATED, GATE_CODES, Gates, Row, RowKind
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class CostTable:
         gates: the widths that the issue codes were given by.
         corrupt_lines: lines of the journals that were skipped because they could not be read.
         sources: the run folders that the table was read from.
+        with_emulated: whether rows of an emulated processor are let in, whose latencies say nothing about any hardware.
+        left_out: how many of its measurements were not let in, by target id.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class CostTable:
         gates: Gates | None = None,
         corrupt_lines: int = 0,
         sources: Sequence[str] = (),
+        with_emulated: bool = False,
+        left_out: Mapping[str, int] | None = None,
     ) -> None:
         self._rows = tuple(rows)
         self.workloads: Mapping[str, Workload] = MappingProxyType(dict(workloads or {}))
@@ -56,30 +61,41 @@ class CostTable:
         self.gates = gates or Gates()
         self.corrupt_lines = corrupt_lines
         self.sources = tuple(sources)
+        self.with_emulated = with_emulated
+        self.left_out: Mapping[str, int] = MappingProxyType(dict(left_out or {}))
+        if not with_emulated and any(EMULATED in row.issues for row in self._rows):
+            raise ConfigError("figures of an emulated processor enter no cost table unless that is asked for")
         self._index: dict[tuple[str, str, RowKind], Row] = {(r.target_id, r.key, r.kind): r for r in self._rows}
         if len(self._index) != len(self._rows):
             raise ConfigError("a cost table holds two rows for the same target, kind and workload")
 
     @classmethod
-    def from_runs(cls, paths: Iterable[Path], gates: Gates | None = None) -> CostTable:
+    def from_runs(cls, paths: Iterable[Path], gates: Gates | None = None, *, with_emulated: bool = False) -> CostTable:
         """Read run folders.
 
-        Where several hold the same workload of a target, the newest one with a figure counts.
+        Where several hold the same workload of a target, the newest one with a figure counts. What an emulated
+        processor gave (issue `emulated`) is left out and counted, unless `with_emulated`.
 
         Raises:
             StorageError: one is not a run folder, cannot be read, or is of a newer schema.
         """
         gates = gates or Gates()
-        runs = {path: read_run(path) for path in paths}
+        runs = {path: read_run(path, with_emulated=with_emulated) for path in paths}
         rows = rows_of_runs(runs.values(), gates)
-        targets = {run.target.id: run.target for run in runs.values()}
+        left_out = Counter[str]()
+        for run in runs.values():
+            if run.left_out:
+                left_out[run.target.id] += run.left_out
+        # a target of which nothing was let in is not one that the table knows
+        targets = {run.target.id: run.target for run in runs.values() if run.data or not run.left_out}
         workloads, unreadable = _workloads(runs.values(), {row.key for row in rows})
         corrupt = sum(run.corrupt_lines for run in runs.values()) + unreadable
-        return cls(rows, workloads, targets.values(), gates, corrupt, [path.as_posix() for path in runs])
+        sources = [path.as_posix() for path in runs]
+        return cls(rows, workloads, targets.values(), gates, corrupt, sources, with_emulated, left_out)
 
     @classmethod
-    def from_results(cls, results_dir: Path, gates: Gates | None = None) -> CostTable:
-        """Read every run below a folder of results (<device>/<run-id>/run.json).
+    def from_results(cls, results_dir: Path, gates: Gates | None = None, *, with_emulated: bool = False) -> CostTable:
+        """Read every run below a folder of results (<device>/<run-id>/run.json), as `from_runs` does.
 
         Raises:
             StorageError: there is no run, or one cannot be read.
@@ -87,7 +103,7 @@ class CostTable:
         paths = sorted(path.parent for path in results_dir.glob("*/*/run.json"))
         if not paths:
             raise StorageError(f"there are no runs below {results_dir}; `edgecost profile` makes one")
-        return cls.from_runs(paths, gates)
+        return cls.from_runs(paths, gates, with_emulated=with_emulated)
 
     @classmethod
     def load(cls, path: Path) -> CostTable:

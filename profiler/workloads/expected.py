@@ -2,7 +2,8 @@
 
 Float32 artefacts are held against the float32 ONNX lowering, whatever runtime they are for. Full int8 ones are held
 against the same file run by the same runtime here: the rounding of a long stretch of int8 kernels adds up, and how
-much of it is right is what the host's own run says. That int8 is near float32 is for the builders' tests.
+much of it is right is what the host's own run says. That int8 is near float32 is for the builders' tests. Only where
+this machine cannot run a plug-in's int8 file is that held against float32, too.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import ArtefactError
+from profiler.fleet.plugins import runtime_spec
 from profiler.fleet.targets import Runtime
 from profiler.workloads.graph import Workload
 from profiler.workloads.weights import seeded_inputs
 
-__all__ = ["SAMPLED_VALUES", "Expected", "expected_int8_output", "expected_output"]
+__all__ = ["SAMPLED_VALUES", "Expected", "expected_int8_output", "expected_output", "run_litert", "run_onnx"]
 
 SAMPLED_VALUES = 64
 """How many values of the output are kept to compare a board's with, at most."""
@@ -49,7 +51,7 @@ def expected_output(workload: Workload) -> Expected:
     """
     from profiler.workloads.builders.onnx import build_onnx
 
-    return _sample(_run_onnx(workload, build_onnx(workload)), workload)
+    return _sample(run_onnx(workload, build_onnx(workload)), workload)
 
 
 def expected_int8_output(workload: Workload, runtime: Runtime, data: bytes) -> Expected:
@@ -57,15 +59,20 @@ def expected_int8_output(workload: Workload, runtime: Runtime, data: bytes) -> E
 
     Raises:
         ArtefactError: where it cannot be run here.
+        ConfigError: where there is no such runtime.
     """
-    found = _run_litert(workload, data) if runtime == "litert" else _run_onnx(workload, data)
-    return _sample(found, workload)
+    run = runtime_spec(runtime).int8_reference
+    if run is None:
+        raise ArtefactError(f"{runtime} says of no int8 file what it yields, so {_label(workload)} has no reference")
+    return _sample(run(workload, data), workload)
 
 
-def _run_onnx(workload: Workload, data: bytes) -> NDArray[Any]:
-    import onnxruntime
-
+def run_onnx(workload: Workload, data: bytes) -> NDArray[Any]:
+    """The first output of an ONNX file for the seeded inputs."""
     from profiler.workloads.builders.onnx import input_name
+    from profiler.workloads.host_onnxruntime import import_onnxruntime
+
+    onnxruntime = import_onnxruntime()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the sum's order, and so the last bits, must not depend on the host's cores
@@ -81,7 +88,8 @@ def _run_onnx(workload: Workload, data: bytes) -> NDArray[Any]:
         raise ArtefactError(f"{_label(workload)} does not run in ONNX Runtime on this machine: {error}") from error
 
 
-def _run_litert(workload: Workload, data: bytes) -> NDArray[Any]:
+def run_litert(workload: Workload, data: bytes) -> NDArray[Any]:
+    """The first output of a full int8 .tflite file for the seeded inputs: in real values, channel-first."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from profiler.errors import ConfigError
+from profiler.fleet.plugins import rules_of
+from profiler.fleet.runtime_spec import OWN_KERNELS
 from profiler.fleet.targets import Precision, Runtime
 
 __all__ = ["FUSIONS", "Fusions", "Tail", "fusions_for"]
@@ -72,14 +74,17 @@ FUSIONS: Mapping[tuple[Runtime, Precision], Fusions] = {
 }
 """The rules by runtime and precision."""
 
+_NOTHING_FUSED = Fusions({})
+
 
 def fusions_for(runtime: Runtime, precision: Precision) -> Fusions:
-    """The rules of one runtime and precision.
+    """The rules of one runtime and precision; a plug-in goes by those of the built-in runtime that it names.
 
     Raises:
         ConfigError: where there are none.
     """
-    rules = FUSIONS.get((runtime, precision))
+    name = rules_of(runtime)
+    rules = _NOTHING_FUSED if name == OWN_KERNELS else FUSIONS.get((name, precision))
     if rules is None:
         known = ", ".join(f"{r} {p}" for r, p in FUSIONS)
         raise ConfigError(f"no fusion rules for {runtime} {precision}; there are some for {known}")

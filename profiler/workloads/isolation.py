@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from profiler.fleet.plugins import rules_of
 from profiler.fleet.targets import Precision, Runtime
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.fusion import Kernel, absorbs, single
@@ -131,7 +132,7 @@ def isolate(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation
     shapes = [work.shapes[i][0] for i in work.inputs]
     outs = [work.shape(ref) for ref in work.outputs]
     kinds = [work.ops[i].kind for i in work.compute_ops]
-    pools = kinds[0] in ("avg_pool", "max_pool") and (runtime, precision) in _LAYOUT_OF_NEIGHBOURS
+    pools = kinds[0] in ("avg_pool", "max_pool") and (rules_of(runtime), precision) in _LAYOUT_OF_NEIGHBOURS
     additions = 2 if absorbs(kernel, "add", runtime, precision) else 1
     mode: Mode = "fan"
     if len(outs) == 1 and kinds[0] != "mul" and all(shape == outs[0] for shape in shapes):

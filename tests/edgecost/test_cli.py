@@ -71,7 +71,7 @@ def test_help_names_every_verb(run) -> None:
 COMMANDS = [
     *((verb,) for verb in VERBS if verb not in ("fleet", "devices", "table", "search")),
     *(("fleet", verb) for verb in ("up", "down", "status")),
-    *(("devices", verb) for verb in ("list", "check", "trust")),
+    *(("devices", verb) for verb in ("list", "init", "check", "trust", "schema")),
     *(("table", verb) for verb in ("show", "export")),
     ("search", "evrsnas"),
 ]

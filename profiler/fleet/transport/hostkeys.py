@@ -9,7 +9,7 @@ from pathlib import Path
 import paramiko
 
 from profiler.errors import ConfigError, HostKeyMismatch
-from profiler.fleet.targets import Device
+from profiler.fleet.transport.endpoint import Endpoint
 
 __all__ = ["default_identities", "describe", "known_keys", "preferred_key_types", "verify"]
 
@@ -21,8 +21,8 @@ def describe(key: paramiko.PKey) -> str:
     return f"{key.get_name()} {key.fingerprint}"
 
 
-def known_keys(device: Device) -> tuple[list[paramiko.PKey], list[paramiko.PKey]]:
-    """The keys that the device's known_hosts file accepts for it, and those that it marks as revoked.
+def known_keys(server: Endpoint) -> tuple[list[paramiko.PKey], list[paramiko.PKey]]:
+    """The keys that the server's known_hosts file accepts for it, and those that it marks as revoked.
 
     paramiko's own reader passes over "@revoked" lines, so that a revoked key which is also listed plainly would be
     accepted; here they are read and refused.
@@ -30,21 +30,21 @@ def known_keys(device: Device) -> tuple[list[paramiko.PKey], list[paramiko.PKey]
     Raises:
         ConfigError: the file that devices.yaml names is missing or cannot be read.
     """
-    path = Path(device.known_hosts or "~/.ssh/known_hosts").expanduser()
+    path = Path(server.known_hosts or "~/.ssh/known_hosts").expanduser()
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        if device.known_hosts is None and isinstance(error, FileNotFoundError):
+        if server.known_hosts is None and isinstance(error, FileNotFoundError):
             return [], []
         raise ConfigError(
-            f"The known_hosts file {path} of device {device.id!r} cannot be read ({error.strerror}): "
-            "correct `known_hosts` in devices.yaml, or pin the key there as `host_key`."
+            f"The known_hosts file {path} of {server.name} cannot be read ({error.strerror}): "
+            f"correct `known_hosts` in {server.section}, or pin the key there as `host_key`."
         ) from error
     accepted, revoked = paramiko.HostKeys(), paramiko.HostKeys()
     for line in lines:
         marker, _, rest = line.strip().partition(" ")
         _add(revoked if marker == "@revoked" else accepted, rest if marker == "@revoked" else line)
-    return _lookup(accepted, device), _lookup(revoked, device)
+    return _lookup(accepted, server), _lookup(revoked, server)
 
 
 def _add(keys: paramiko.HostKeys, line: str) -> None:
@@ -61,43 +61,43 @@ def _add(keys: paramiko.HostKeys, line: str) -> None:
         keys.add(name, entry.key.get_name(), entry.key)
 
 
-def _lookup(keys: paramiko.HostKeys, device: Device) -> list[paramiko.PKey]:
+def _lookup(keys: paramiko.HostKeys, server: Endpoint) -> list[paramiko.PKey]:
     # OpenSSH writes "[host]:port" for every port but 22
-    name = device.host if device.port == 22 else f"[{device.host}]:{device.port}"
+    name = server.host if server.port == 22 else f"[{server.host}]:{server.port}"
     found = keys.lookup(name)
     return [key for key in found.values() if key is not None] if found is not None else []
 
 
-def preferred_key_types(device: Device, offered: tuple[str, ...]) -> tuple[str, ...]:
-    """`offered` (all that we can do) with the types first that we know of this device.
+def preferred_key_types(server: Endpoint, offered: tuple[str, ...]) -> tuple[str, ...]:
+    """`offered` (all that we can do) with the types first that we know of this server.
 
-    A board has several host keys and shows one: it must be asked for the one that is known.
+    A server has several host keys and shows one: it must be asked for the one that is known.
     """
-    if device.host_key is not None:
+    if server.host_key is not None:
         return offered
     known: list[str] = []
-    for key in known_keys(device)[0]:
+    for key in known_keys(server)[0]:
         known += _SIGNATURES_OF_RSA if key.get_name() == "ssh-rsa" else (key.get_name(),)
     return tuple(sorted(offered, key=lambda name: name not in known))
 
 
-def verify(device: Device, key: paramiko.PKey) -> None:
-    """Accept the key that the board showed, or raise HostKeyMismatch; nothing is ever remembered by itself."""
-    where = f"{device.id} ({device.host}:{device.port})"
-    trust = f"`edgecost devices trust {device.id}`"
-    changed = f"if the board was set up anew, accept it with {trust}; otherwise another machine may be answering."
-    if device.host_key is not None:
-        if key.fingerprint != device.host_key:
+def verify(server: Endpoint, key: paramiko.PKey) -> None:
+    """Accept the key that a server showed, or raise HostKeyMismatch; nothing is ever remembered by itself."""
+    where, owner = server.where, "the jump host" if server.is_jump else "the board"
+    changed = f"if {owner} was set up anew, accept it with {server.trust}; otherwise another machine may be answering."
+    if server.host_key is not None:
+        if key.fingerprint != server.host_key:
             raise HostKeyMismatch(
-                f"The host key of {where} has changed: {device.host_key} is pinned and it shows {describe(key)}; "
+                f"The host key of {where} has changed: {server.host_key} is pinned and it shows {describe(key)}; "
                 f"{changed}",
-                device.id,
+                server.device_id,
             )
         return
-    accepted, revoked = known_keys(device)
+    accepted, revoked = known_keys(server)
     if any(key.asbytes() == other.asbytes() for other in revoked):
         raise HostKeyMismatch(
-            f"The host key of {where}, {describe(key)}, is marked @revoked in known_hosts: do not connect.", device.id
+            f"The host key of {where}, {describe(key)}, is marked @revoked in known_hosts: do not connect.",
+            server.device_id,
         )
     if any(key.asbytes() == other.asbytes() for other in accepted):
         return
@@ -105,12 +105,12 @@ def verify(device: Device, key: paramiko.PKey) -> None:
         names = ", ".join(describe(other) for other in accepted)
         raise HostKeyMismatch(
             f"The host key of {where} has changed: known_hosts has {names} and it shows {describe(key)}; {changed}",
-            device.id,
+            server.device_id,
         )
     raise HostKeyMismatch(
-        f"The host key of {where} is unknown: it shows {describe(key)}; compare that with `ssh-keygen -lf` on the "
-        f"board, then accept it with {trust}.",
-        device.id,
+        f"The host key of {where} is unknown: it shows {describe(key)}; compare that with `ssh-keygen -lf` on "
+        f"{owner}, then accept it with {server.trust}.",
+        server.device_id,
     )
 
 

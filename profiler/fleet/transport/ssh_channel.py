@@ -10,6 +10,7 @@ import paramiko
 
 from profiler.errors import DeviceLost, DeviceTimeout
 from profiler.fleet.transport.base import MAX_OUTPUT_BYTES, STDERR_TAIL_BYTES, CommandResult, LineBuffer
+from profiler.fleet.transport.link import Link
 
 __all__ = ["SSHChannel", "collect"]
 
@@ -21,16 +22,14 @@ _STATUS_S = 5.0
 """For an exit status that follows the end of the output."""
 
 
-def collect(
-    channel: paramiko.Channel, client: paramiko.Transport, device_id: str, name: str, deadline: float
-) -> CommandResult:
+def collect(channel: paramiko.Channel, link: Link, name: str, deadline: float) -> CommandResult:
     """Read a command to its end; what exceeds MAX_OUTPUT_BYTES is dropped.
 
     Raises:
         DeviceTimeout: `deadline` (of time.monotonic) passed.
         DeviceLost: the link broke.
     """
-    streams = (bytearray(), bytearray())
+    device_id, streams = link.device_id, (bytearray(), bytearray())
     truncated = False
 
     def keep(stream: bytearray, data: bytes) -> None:
@@ -56,14 +55,9 @@ def collect(
         keep(streams[0], data or b"")
     if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
         raise DeviceTimeout(f"{name!r} closed its output and did not end in time on {device_id}.", device_id)
-    if channel.exit_status == -1 and _is_lost(client):
-        raise DeviceLost(f"The link to {device_id} broke while {name!r} ran.", device_id)
+    if channel.exit_status == -1 and link.is_lost():
+        raise DeviceLost(f"{link.name} broke while {name!r} ran.", device_id)
     return CommandResult(channel.exit_status, bytes(streams[0]), bytes(streams[1]), truncated)
-
-
-def _is_lost(client: paramiko.Transport) -> bool:
-    client.join(0.2)  # a dying transport closes its channels a moment before it calls itself inactive
-    return not client.is_active()
 
 
 class SSHChannel:
@@ -72,13 +66,12 @@ class SSHChannel:
     def __init__(
         self,
         channel: paramiko.Channel,
-        client: paramiko.Transport,
-        device_id: str,
+        link: Link,
         sending: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> None:
         self._channel = channel
-        self._client = client
-        self._device_id = device_id
+        self._link = link
+        self._device_id = link.device_id
         self._sending = sending
         self._lines = LineBuffer()
         self._stderr = b""
@@ -91,7 +84,7 @@ class SSHChannel:
             try:
                 self._channel.sendall(line + b"\n")
             except OSError as error:
-                if not self._channel.closed or not self._client.is_active():  # a limit cut the link: said elsewhere
+                if not self._channel.closed or not self._link.is_active():  # a limit cut the link: said elsewhere
                     raise
                 # the far end ended between two requests: paramiko says "Socket is closed" of the channel
                 raise DeviceLost(
@@ -121,8 +114,8 @@ class SSHChannel:
     def _check_link(self) -> None:
         """Raise DeviceLost when the output ended because the link did, and not the command."""
         status = self.exit_status(_STATUS_S)
-        if status in (None, -1) and _is_lost(self._client):
-            raise DeviceLost(f"The link to {self._device_id} broke.", self._device_id)
+        if status in (None, -1) and self._link.is_lost():
+            raise DeviceLost(f"{self._link.name} broke.", self._device_id)
 
     def _drain_stderr(self) -> None:
         while self._channel.recv_stderr_ready():

@@ -1,4 +1,4 @@
-"""The embedded fleet as a process of its own: what `edgecost fleet up`, `down` and `status` do."""
+"""Boards of this machine as a process of their own: what `edgecost fleet up`, `down` and `status` do."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import profiler
 from profiler.errors import ConfigError, DeviceTimeout, StorageError
+from profiler.fleet.virtual.leftovers import end_processes
 from profiler.fleet.virtual.loopback import ServerName
-from profiler.fleet.virtual.state import is_alive, process_start, read_state, remove_state
+from profiler.fleet.virtual.state import FleetState, is_alive, process_start, read_state, remove_state
 
-__all__ = ["FleetStatus", "start", "status", "stop"]
+__all__ = ["FleetStatus", "start", "start_module", "status", "stop"]
 
 _START_S = 45.0
 _STOP_S = 20.0
@@ -68,6 +69,11 @@ def start(root: Path, server: ServerName = "asyncssh") -> FleetStatus:
         DeviceTimeout: it did not come up in time; it has been ended again.
         StorageError: the root cannot be written.
     """
+    return start_module(root, "profiler.fleet.virtual.serve", ["--root", str(root.absolute()), "--server", server])
+
+
+def start_module(root: Path, module: str, arguments: Sequence[str]) -> FleetStatus:
+    """As `start`, with any module that serves boards and writes root/fleet.json once they are up."""
     now = status(root)
     if now.up:
         return now
@@ -76,8 +82,7 @@ def start(root: Path, server: ServerName = "asyncssh") -> FleetStatus:
         now.log_path.touch(mode=0o600)
     except OSError as error:
         raise StorageError(f"The fleet's folder {root} cannot be written: {error.strerror}; choose another.") from error
-    command = [sys.executable, "-m", "profiler.fleet.virtual.serve", "--root", str(root.absolute()), "--server", server]
-    pid = _spawn(command, now.log_path)
+    pid = _spawn([sys.executable, "-m", module, *arguments], now.log_path)
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         state = read_state(root)
@@ -128,7 +133,7 @@ def stop(root: Path) -> bool:
     if state is None:
         return False
     if not is_alive(state):
-        remove_state(root)
+        _clear(root, state)
         return False
     for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, 5.0)):
         try:
@@ -146,5 +151,11 @@ def stop(root: Path) -> bool:
             break
     else:
         raise DeviceTimeout(f"The embedded fleet (process {state.pid}) does not end: end it by hand.")
-    remove_state(root)
+    _clear(root, state)
     return True
+
+
+def _clear(root: Path, state: FleetState) -> None:
+    """End what a serving process that was killed has left behind, then forget it."""
+    end_processes(root.glob("boards/*/home"), state.helpers)
+    remove_state(root)

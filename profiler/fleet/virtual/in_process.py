@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from profiler.errors import ConfigError, DeviceTimeout
 from profiler.fleet.virtual.boards import USER, BoardFiles
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from profiler.fleet.virtual.server import Activity
 
 __all__ = ["InProcess"]
+
+_Result = TypeVar("_Result")
 
 _START_S = 30.0
 _STOP_S = 15.0
@@ -31,8 +33,7 @@ class InProcess:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edgecost-fleet", daemon=True)
-        self._listeners: list[asyncssh.SSHAcceptor] = []
-        self._activity: Activity | None = None
+        self._served: dict[str, tuple[asyncssh.SSHAcceptor, Activity]] = {}
 
     def start(self, files: Sequence[BoardFiles], wanted: Mapping[str, int]) -> dict[str, int]:
         """Listen for every board, at the port wanted where it is free; the ports by id.
@@ -42,13 +43,32 @@ class InProcess:
             ConfigError: this machine does not let us listen.
         """
         self._thread.start()
-        starting = asyncio.run_coroutine_threadsafe(self._listen(files, wanted), self._loop)
+        return self._await(self._listen(files, wanted))
+
+    def start_one(self, part: BoardFiles, port: int) -> None:
+        """Listen for a board at exactly this port; raises as `start`."""
+        self._await(self._listen_at(part, port))
+
+    def stop_one(self, board_id: str) -> None:
+        """Listen no more, and end the board's connections with the commands that run on them."""
+        self._await(self._close_one(board_id))
+
+    def cut(self, board_id: str) -> None:
+        """Break the board's connections."""
+        self._await(self._break(board_id))
+
+    def pids(self) -> list[int]:
+        """Processes of the servers: none but this one, which needs no ending."""
+        return []
+
+    def _await(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        doing = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return starting.result(_START_S)
+            return doing.result(_START_S)
         except TimeoutError as error:
-            starting.cancel()
+            doing.cancel()
             raise DeviceTimeout(
-                f"The embedded fleet did not start within {_START_S:g} s: is this machine busy?"
+                f"The embedded fleet did not answer within {_START_S:g} s: is this machine busy?"
             ) from error
         except OSError as error:
             raise ConfigError(f"The embedded fleet cannot listen on 127.0.0.1: {error.strerror}.") from error
@@ -69,26 +89,38 @@ class InProcess:
         self._loop.run_forever()
 
     async def _listen(self, files: Sequence[BoardFiles], wanted: Mapping[str, int]) -> dict[str, int]:
-        from profiler.fleet.virtual.server import Activity, listen
-
-        self._activity = Activity()
         ports = {}
         for part in files:
             name = part.board.id
             try:
-                listener = await listen(part, wanted.get(name, 0), self._activity)
+                ports[name] = await self._listen_at(part, wanted.get(name, 0))
             except OSError:
-                listener = await listen(part, 0, self._activity)  # somebody else has taken the port of last time
-            self._listeners.append(listener)
-            ports[name] = listener.get_port()
+                ports[name] = await self._listen_at(part, 0)  # somebody else has taken the port of last time
         return ports
 
-    async def _close(self) -> None:
-        for listener in self._listeners:
+    async def _listen_at(self, part: BoardFiles, port: int) -> int:
+        from profiler.fleet.virtual.server import Activity, listen
+
+        activity = Activity()
+        listener = await listen(part, port, activity)
+        self._served[part.board.id] = listener, activity
+        return listener.get_port()
+
+    async def _close_one(self, board_id: str) -> None:
+        if board_id in self._served:
+            listener, activity = self._served.pop(board_id)
             listener.close()
-        if self._activity is not None:
-            await self._activity.end()
-        for listener in self._listeners:
+            await activity.end()
             await listener.wait_closed()
+
+    async def _break(self, board_id: str) -> None:
+        if board_id in self._served:
+            for connection in tuple(self._served[board_id][1].connections):
+                connection.abort()
+
+    async def _close(self) -> None:
+        for listener, _ in self._served.values():
+            listener.close()
+        await asyncio.gather(*(self._close_one(board_id) for board_id in tuple(self._served)))
         for _ in range(5):
             await asyncio.sleep(0)  # the pipes of what has ended are closed in the loop's next turns

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Protocol, Self
@@ -13,10 +14,13 @@ from profiler.fleet.devices import load_devices
 from profiler.fleet.targets import Device
 from profiler.fleet.virtual.boards import BoardFiles, prepare, write_devices
 from profiler.fleet.virtual.in_process import InProcess
+from profiler.fleet.virtual.leftovers import end_processes
 from profiler.fleet.virtual.openssh import OpenSSH
-from profiler.fleet.virtual.state import read_state, remove_state, this_process, write_state
+from profiler.fleet.virtual.state import is_alive, read_state, remove_state, this_process, write_state
 
 __all__ = ["SERVERS", "Fleet", "ServerName", "Servers"]
+
+_DYING_S = 5.0
 
 ServerName = Literal["asyncssh", "openssh"]
 
@@ -37,6 +41,18 @@ class Servers(Protocol):
 
     def stop(self) -> None:
         """End the servers and all that runs on them; after a start that failed half-way too."""
+
+    def start_one(self, part: BoardFiles, port: int) -> None:
+        """Serve a board that was stopped, at exactly this port."""
+
+    def stop_one(self, board_id: str) -> None:
+        """End a board's server, its connections and the commands on them."""
+
+    def cut(self, board_id: str) -> None:
+        """Break a board's connections."""
+
+    def pids(self) -> Iterable[int]:
+        """Processes that serve, beside this one."""
 
 
 SERVERS: dict[ServerName, Callable[[], Servers]] = {"asyncssh": InProcess, "openssh": OpenSSH}
@@ -59,6 +75,8 @@ class Fleet:
         self._kind = server
         self._servers: Servers | None = None
         self._lock: IO[bytes] | None = None
+        self._files: dict[str, BoardFiles] = {}
+        self._ports: dict[str, int] = {}
 
     @property
     def devices_path(self) -> Path:
@@ -82,14 +100,52 @@ class Fleet:
         files = prepare(self.root)
         self._lock = _lock(self.root)
         try:
+            # what a fleet of this root that was killed has left behind
+            left = read_state(self.root)
+            end_processes((part.home for part in files), left.helpers if left is not None else ())
+            self._files = {part.board.id: part for part in files}
             self._servers = SERVERS[self._kind]()
-            ports = self._servers.start(files, self._last_ports())
-            write_devices(self.root, files, ports, self._servers.user)
-            write_state(self.root, this_process(ports, self._servers.name))
+            self._ports = self._servers.start(files, self._last_ports())
+            write_devices(self.root, files, self._ports, self._servers.user)
+            self._write_state()
         except BaseException:
             self.down()
             raise
         return self
+
+    def stop_board(self, board_id: str, *, kill_agent: bool = True) -> None:
+        """A board goes off: nothing listens at its port any more, and nothing of it runs; its home stays.
+
+        Args:
+            board_id: which; nothing happens when it is off.
+            kill_agent: False leaves its detached agent at work, as when only the SSH server ends.
+        """
+        self._up().stop_one(board_id)
+        if kill_agent:
+            end_processes([self._files[board_id].home])
+
+    def start_board(self, board_id: str) -> None:
+        """The board comes back, at the same port and with the same key; one that is on is switched off first.
+
+        Raises:
+            ConfigError: the port is taken now.
+        """
+        self._up().stop_one(board_id)
+        self._up().start_one(self._files[board_id], self._ports[board_id])
+        self._write_state()
+
+    def cut(self, board_id: str) -> None:
+        """Break a board's connections; the board stays."""
+        self._up().cut(board_id)
+
+    def _up(self) -> Servers:
+        if self._servers is None:
+            raise ConfigError(f"The embedded fleet at {self.root} is not up in this process.")
+        return self._servers
+
+    def _write_state(self) -> None:
+        servers = self._up()
+        write_state(self.root, this_process(self._ports, servers.name, servers.pids()))
 
     def _last_ports(self) -> dict[str, int]:
         try:
@@ -98,10 +154,11 @@ class Fleet:
             return {}  # the first time, or somebody has edited the file: any ports will do
 
     def down(self) -> None:
-        """Stop all boards and end their processes; may be called twice."""
+        """Stop all boards and end their processes, detached agents included; may be called twice."""
         servers, self._servers = self._servers, None
         if servers is not None:
             servers.stop()
+            end_processes(part.home for part in self._files.values())
         if self._lock is not None:
             remove_state(self.root)
             self._lock.close()
@@ -123,8 +180,18 @@ def _lock(root: Path) -> IO[bytes]:
         file = path.open("ab")
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
+    deadline = time.monotonic() + _DYING_S
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                state = read_state(root)
+                # one that was just killed keeps its lock until the last of its threads is gone
+                if state is None or is_alive(state) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
     except OSError as error:
         file.close()
         state = read_state(root)

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from profiler.errors import ConfigError, DeviceTimeout
+from profiler.fleet.identity import process_start
 from profiler.fleet.virtual.boards import BoardFiles
 from profiler.fleet.yamltext import write_atomically
 
@@ -66,7 +67,7 @@ class OpenSSH:
         if sshd is None:
             raise ConfigError("OpenSSH's sshd is not installed here: install openssh-server, or leave out `openssh`.")
         self._sshd = sshd
-        self._servers: list[subprocess.Popen[bytes]] = []
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self.user = getpass.getuser()
 
     def start(self, files: Sequence[BoardFiles], wanted: Mapping[str, int]) -> dict[str, int]:
@@ -92,7 +93,7 @@ class OpenSSH:
                 server = subprocess.Popen(
                     [self._sshd, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=file, stderr=file
                 )
-            self._servers.append(server)
+            self._servers[part.board.id] = server
             if _answers(server, port):
                 return port
             if server.poll() is None:
@@ -102,22 +103,50 @@ class OpenSSH:
         words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
         raise ConfigError(f"sshd for {part.board.id} did not start ({words[-1][:300]}): see {log}.")
 
+    def start_one(self, part: BoardFiles, port: int) -> None:
+        """Serve a board at exactly this port; raises as `start`."""
+        found = self._serve(part, port)
+        if found != port:
+            self.stop_one(part.board.id)
+            raise ConfigError(f"Port {port}, at which {part.board.id} was, has been taken by somebody else.")
+
+    def stop_one(self, board_id: str) -> None:
+        """End a board's server with the connections and commands below it."""
+        server = self._servers.pop(board_id, None)
+        if server is not None:
+            _end([server])
+
+    def cut(self, board_id: str) -> None:
+        """Break the board's connections: each has a process of its own below the server."""
+        server = self._servers.get(board_id)
+        for pid in _children(server.pid) if server is not None else []:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def pids(self) -> list[int]:
+        """Processes of the servers."""
+        return [server.pid for server in self._servers.values()]
+
     def stop(self) -> None:
         """End every server with the connections and commands below it."""
-        below = [pid for server in self._servers for pid in _descendants(server.pid)]
-        for server in self._servers:
-            server.terminate()
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for pid in below:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, number)
-            deadline = time.monotonic() + _STOP_S
-            while any(Path(f"/proc/{pid}").exists() for pid in below) and time.monotonic() < deadline:
-                time.sleep(_POLL_S)
-        for server in self._servers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(_STOP_S)
+        _end(list(self._servers.values()))
         self._servers.clear()
+
+
+def _end(servers: Sequence[subprocess.Popen[bytes]]) -> None:
+    below = [pid for server in servers for pid in _descendants(server.pid)]
+    for server in servers:
+        server.terminate()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + _STOP_S
+        while any(process_start(pid) for pid in below) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+    for server in servers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(_STOP_S)
 
 
 def _free_port(wanted: int) -> int:
@@ -138,11 +167,27 @@ def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _descendants(pid: int) -> list[int]:
-    """All processes below one; sshd puts every connection into a session of its own, so no group holds them."""
-    found = []
+def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
-        for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in map(int, listing.read_text(encoding="ascii").split()):
-                found += [child, *_descendants(child)]
-    return found
+        listings = [path.read_text(encoding="ascii") for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        return [int(word) for listing in listings for word in listing.split()]
+    return []
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes below one that belong to it; sshd puts every connection into a session of its own, so no group
+    holds them.
+
+    What a command has detached from itself (with a session of its own, as agents do) is left out.
+    """
+    of_server = _status(pid)[0].startswith("sshd")
+    own = [child for child in _children(pid) if of_server or _status(child)[1] != child]
+    return [each for child in own for each in (child, *_descendants(child))]
+
+
+def _status(pid: int) -> tuple[str, int]:
+    """A process's name and session; no name and none where it has ended."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        before, _, after = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+        return before.partition("(")[2], int(after.split()[3])
+    return "", 0

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from profiler.fleet.identity import process_start
 from profiler.fleet.yamltext import write_atomically
 
 __all__ = ["FleetState", "is_alive", "process_start", "read_state", "remove_state", "this_process", "write_state"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,14 @@ class FleetState:
         start: when it started, in the system's own words: a pid alone may have passed to another process.
         ports: of each board, by id.
         server: what serves them.
+        helpers: further processes that serve, each with its start; they outlive a serving process that is killed.
     """
 
     pid: int
     start: str
     ports: Mapping[str, int]
     server: str = "asyncssh"
+    helpers: tuple[tuple[int, str], ...] = ()
 
 
 def state_path(root: Path) -> Path:
@@ -40,9 +42,10 @@ def state_path(root: Path) -> Path:
     return root / "fleet.json"
 
 
-def this_process(ports: Mapping[str, int], server: str = "asyncssh") -> FleetState:
-    """The state in which this process serves."""
-    return FleetState(os.getpid(), process_start(os.getpid()) or "", MappingProxyType(dict(ports)), server)
+def this_process(ports: Mapping[str, int], server: str = "asyncssh", helpers: Iterable[int] = ()) -> FleetState:
+    """The state in which this process serves, with the processes `helpers`."""
+    known = tuple((pid, process_start(pid) or "") for pid in helpers)
+    return FleetState(os.getpid(), process_start(os.getpid()) or "", MappingProxyType(dict(ports)), server, known)
 
 
 def write_state(root: Path, state: FleetState) -> None:
@@ -53,6 +56,7 @@ def write_state(root: Path, state: FleetState) -> None:
         "start": state.start,
         "server": state.server,
         "ports": dict(state.ports),
+        "helpers": [list(each) for each in state.helpers],
     }
     write_atomically(state_path(root), json.dumps(value, indent=2) + "\n", mode=0o600)
 
@@ -64,7 +68,10 @@ def read_state(root: Path) -> FleetState | None:
         if value["schema"] != SCHEMA_VERSION:
             return None
         ports = {str(name): int(port) for name, port in value["ports"].items()}
-        return FleetState(int(value["pid"]), str(value["start"]), MappingProxyType(ports), str(value["server"]))
+        helpers = tuple((int(pid), str(start)) for pid, start in value["helpers"])
+        return FleetState(
+            int(value["pid"]), str(value["start"]), MappingProxyType(ports), str(value["server"]), helpers
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -78,21 +85,3 @@ def remove_state(root: Path) -> None:
 def is_alive(state: FleetState) -> bool:
     """Whether the very process that wrote the state still runs."""
     return state.pid > 0 and state.start != "" and process_start(state.pid) == state.start
-
-
-def process_start(pid: int) -> str | None:
-    """When a process started: text to compare, not to read. None when there is no such process."""
-    try:
-        # the 22nd field, counted after the name in parentheses, which may itself hold spaces and parentheses
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        if fields[0] == "Z":
-            return None
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {fields[19]}"
-    except (OSError, IndexError):
-        pass
-    if Path("/proc/self/stat").exists():
-        return None
-    # systems without /proc
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None

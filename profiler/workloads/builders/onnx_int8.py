@@ -72,8 +72,9 @@ def _quiet() -> Iterator[None]:
 
     Its Python part writes through the root logger, which also installs a handler there when it has none.
     """
-    import onnxruntime
+    from profiler.workloads.host_onnxruntime import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     root, disabled = logging.getLogger(), logging.root.manager.disable
     handlers = list(root.handlers)
     logging.disable(logging.WARNING)

@@ -46,9 +46,10 @@ def calibrate(workload: Workload, weights: Weights) -> dict[Ref, Range]:
     Raises:
         ArtefactError: where values are not finite.
     """
-    import onnxruntime
-
     from profiler.workloads.builders.onnx import build_onnx
+    from profiler.workloads.host_onnxruntime import import_onnxruntime
+
+    onnxruntime = import_onnxruntime()
 
     refs = [(index, port) for index in workload.compute_ops for port in range(len(workload.shapes[index]))]
     observed = Workload(workload.ops, tuple(refs), workload.name, workload.dtype, workload.seed)

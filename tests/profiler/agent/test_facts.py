@@ -1,53 +1,17 @@
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from profiler.agent import facts
 from profiler.fleet.messages import Facts
-
-
-@pytest.fixture
-def cpufreq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """CPUs 0 and 1 pinned to 1.5 GHz, CPUs 2 and 3 free from 0.6 to 2.4 GHz: a big.LITTLE board."""
-    for cpu in range(4):
-        folder = tmp_path / f"cpu{cpu}"
-        folder.mkdir()
-        low, high, now = (1_500_000,) * 3 if cpu < 2 else (600_000, 2_400_000, 1_800_000)
-        (folder / "scaling_min_freq").write_text(f"{low}\n")
-        (folder / "scaling_max_freq").write_text(f"{high}\n")
-        (folder / "scaling_cur_freq").write_text(f"{now}\n")
-        (folder / "scaling_governor").write_text("performance\n" if cpu < 2 else "schedutil\n")
-    monkeypatch.setattr(facts, "CPUFREQ", str(tmp_path / "cpu%d" / "%s"))
-    return tmp_path
-
-
-def test_the_clock_of_the_cpus_that_may_be_used_counts(cpufreq: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "allowed_cpus", lambda: [0, 1])
-    now = facts.moment()
-    assert (now["pinned"], now["governor"], now["freq_mhz"], now["affinity"]) == (True, "performance", 1500.0, "0-1")
-    monkeypatch.setattr(facts, "allowed_cpus", lambda: [1, 2])
-    now = facts.moment()
-    assert (now["pinned"], now["governor"], now["freq_mhz"]) == (False, "performance,schedutil", 1800.0)
-
-
-def test_an_unknown_clock_is_not_pinned(cpufreq: Path) -> None:
-    assert not facts.is_pinned([])
-    assert not facts.is_pinned([17])
-    assert facts.is_pinned([0])
-    assert not facts.is_pinned([0, 17])
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 3], "0-3"), ([0, 2, 3, 5, 8, 9], "0,2-3,5,8-9")]
-)
-def test_ranges(numbers: list[int], text: str) -> None:
-    assert facts.ranges(numbers) == text
 
 
 def test_facts_are_what_the_host_expects_of_them() -> None:
@@ -81,17 +45,75 @@ def test_versions_are_found_without_importlib_metadata(tmp_path: Path, monkeypat
     (tmp_path / "ai_edge_litert-1.2.3.dist-info").mkdir()
     (tmp_path / "onnxruntime_gpu-1.14.1.dist-info").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.setattr(facts, "_version", facts._version_on_path)
+    monkeypatch.setitem(sys.modules, "importlib.metadata", None)
+    monkeypatch.delattr(importlib, "metadata")
     assert facts.runtime_versions() == {
         "ai-edge-litert": "1.2.3", "litert": "1.2.3", "onnxruntime-gpu": "1.14.1", "onnxruntime": "1.14.1"
     }  # fmt: skip
 
 
 def test_the_preferred_of_two_packages_gives_the_runtimes_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "_version", {"ai-edge-litert": "2.0", "tflite-runtime": "1.0"}.get)
+    versions = {"ai-edge-litert": "2.0", "tflite-runtime": "1.0"}
+    monkeypatch.setattr(facts, "_version", lambda name, site: versions.get(name))
     assert facts.runtime_versions()["litert"] == "2.0"
 
 
 def test_facts_can_be_asked_for_on_the_command_line(pyz: Path) -> None:
     output = subprocess.run([sys.executable, str(pyz), "facts"], capture_output=True, check=True).stdout
     assert Facts.model_validate_json(output).machine_id == facts.machine_id()
+
+
+def provision(workdir: Path, **versions: str) -> Path:
+    """An environment of litert, of which pip knows these versions."""
+    site = workdir / "env" / "litert" / "d1"
+    for name, version in versions.items():
+        folder = site / f"{name}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (workdir / "env" / "current.json").write_text(
+        json.dumps({"litert": {"digest": "d1", "site": str(site), "distributions": {"ai-edge-litert": "9.8.7"}}})
+    )
+    return site
+
+
+@pytest.mark.parametrize("old_python", [False, True])
+def test_a_provisioned_runtime_has_the_version_of_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old_python: bool
+) -> None:
+    provision(tmp_path, ai_edge_litert="9.8.7", numpy="1.0.0")
+    if old_python:
+        monkeypatch.setitem(sys.modules, "importlib.metadata", None)
+        monkeypatch.delattr(importlib, "metadata")
+    found = Facts.model_validate(facts.facts(str(tmp_path)))
+    assert found.runtimes["litert"] == found.runtimes["ai-edge-litert"] == "9.8.7"
+    if not old_python:
+        assert found.runtimes["numpy"] == metadata.version("numpy")
+        assert found.runtimes["onnxruntime"] == metadata.version("onnxruntime")
+    environment = found.environments["litert"]
+    assert (environment.digest, environment.distributions) == ("d1", {"ai-edge-litert": "9.8.7"})
+    assert facts.facts()["environments"] == {}
+
+
+def test_environments_that_cannot_be_read_do_not_hide_the_other_facts(tmp_path: Path) -> None:
+    provision(tmp_path, numpy="1.0.0")
+    (tmp_path / "env" / "current.json").write_text("{")
+    assert facts.facts(str(tmp_path))["environments"] == {}
+
+
+def test_a_daemon_tells_of_its_boards_environments(attach: Any, workdir: Path) -> None:
+    agent = attach()
+    agent.hello()
+    provision(workdir, ai_edge_litert="9.8.7")
+    assert agent.ask({"op": "facts"}).facts.runtimes["litert"] == "9.8.7"
+
+
+def test_the_markers_are_those_of_package_metadata() -> None:
+    from packaging.markers import default_environment
+
+    known = default_environment()
+    found = facts.markers()
+    assert set(found) == {
+        "python_version", "python_full_version", "implementation_name", "platform_machine", "platform_system",
+        "sys_platform", "os_name", "platform_python_implementation",
+    }  # fmt: skip
+    assert {name: known[name] for name in found} == found  # type: ignore[literal-required]

@@ -29,6 +29,8 @@ from profiler.measure.record import STATUSES
         ("first run", "std::bad_alloc", "M"),
         ("load", "Failed to allocate memory for requested buffer of size 4398046511104", "M"),
         ("first run", "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate", "M"),
+        ("import", "libtorch_python.so: cannot map zero-fill pages", "M"),
+        ("load", "XNNPack delegate failed to reshape runtimeNode number 2 failed to prepare.", "M"),
         ("warm-up", "Non-zero status code returned while running Gemm node", "crashed"),
     ],
 )
@@ -53,6 +55,12 @@ def test_kinds_of_exceptions(stage: str, error: Exception, status: str) -> None:
     assert status in STATUSES
 
 
+def test_an_import_that_failed_for_memory_is_not_a_crash() -> None:
+    error = RuntimeMissing("torch cannot be imported: ")
+    error.__cause__ = MemoryError()
+    assert classify("import", error) == "out_of_memory"
+
+
 def test_an_error_is_one_bounded_line() -> None:
     assert describe(ValueError("a\n  b")) == "ValueError: a b"
     assert len(shorten("x" * 9999)) == MOST_ERROR_CHARACTERS
@@ -68,6 +76,8 @@ def test_an_error_is_one_bounded_line() -> None:
         (-signal.SIGKILL, "", True, "out_of_memory", "the kernel killed the worker for memory during load"),
         (-signal.SIGSEGV, "", True, "crashed", "crashed: signal 11 (SIGSEGV) during load"),
         (-signal.SIGABRT, "what(): std::bad_alloc", False, "out_of_memory", "signal 6"),
+        (1, "OpenBLAS error: Memory allocation still failed after 10 retries", False, "out_of_memory", "status 1"),
+        (1, "MemoryError", False, "out_of_memory", "exit status 1"),
         (-250, "", False, "crashed", "crashed: signal 250 during load"),
         (3, "bye", False, "crashed", "the worker ended with exit status 3 during load: bye"),
     ],

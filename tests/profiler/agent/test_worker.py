@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from profiler.agent import runtimes, timing, worker
 from profiler.workloads.artefacts import ArtefactCache
+from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Workload
 
 Job = dict[str, Any]
@@ -165,19 +165,17 @@ def torchscript(path: Path, body: str) -> Path:
 def test_what_a_model_prints_does_not_disturb_the_conversation(agent: Any, file_job: Any, tmp_path: Path) -> None:
     path = torchscript(tmp_path / "m.pt", '    print("{\\"event\\": \\"result\\"}")\n    return x + x\n')
     result = agent.run(file_job(path, "torch"))
-    assert (result.status, result.id) == ("ok", "m.pt")
+    assert result.status == "ok"
 
 
 def test_a_job_that_does_not_end_is_ended_and_the_next_one_runs(
-    start: Callable[[], Any], file_job: Any, good_job: Job, tmp_path: Path, alive: Callable[[int], bool]
+    agent: Any, file_job: Any, good_job: Job, tmp_path: Path
 ) -> None:
     loop = "    while bool(x.sum() > -1e30):\n        x = x + 1.0\n    return x\n"
     job = file_job(torchscript(tmp_path / "m.pt", loop), "torch", timeout_s=0.7)
-    agent = start()
-    pid = agent.fresh_worker()
     result = agent.run(job)
     assert (result.status, result.error) == ("timed_out", "ended after 0.7 s, during first run")
-    assert not alive(pid)
+    assert agent.workers() == []
     assert agent.run(good_job).status == "ok"
 
 
@@ -209,3 +207,68 @@ def test_figures_of_a_failure_are_not_kept(good_job: Job, monkeypatch: pytest.Mo
     reply = worker.run_job(good_job, timing.ClockFacts(1, 1), lambda message: None)
     assert (reply["status"], reply["samples_ns"], reply["runs_per_batch"]) == ("crashed", [], 0)
     assert reply["load_ns"] > 0
+
+
+class Covered:
+    """A model of which some operators do not run on the accelerator."""
+
+    interface = "pretended"
+
+    def __init__(self, on_accelerator: int, elsewhere: int) -> None:
+        self._coverage = {"delegate_operators": on_accelerator, "fallback_operators": elsewhere}
+
+    def coverage(self) -> dict[str, int]:
+        return self._coverage
+
+    def run(self) -> int:
+        return sum(range(50))
+
+    def settle(self) -> None: ...
+
+    def notes(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "accelerator", "allowed", "status", "flagged"),
+    [
+        (0, "npu", False, "ok", False),
+        (2, "npu", False, "delegate_fallback", False),
+        (2, "npu", True, "ok", True),
+        (0, "npu", True, "ok", False),
+        (2, "", False, "ok", False),
+    ],
+)
+def test_operators_that_fall_back_are_never_passed_over(
+    good_job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: int,
+    accelerator: str,
+    allowed: bool,
+    status: str,
+    flagged: bool,
+) -> None:
+    monkeypatch.setattr(runtimes, "import_runtime", lambda name: (None, "pretended 1"))
+    monkeypatch.setattr(runtimes, "load", lambda name, runtime, job: Covered(5, elsewhere))
+    job = good_job | {"expected": None, "accelerator": accelerator, "allow_fallback": allowed}
+    reply = worker.run_job(job, timing.ClockFacts(1, 1), lambda message: None)
+    assert reply["status"] == status, reply["error"]
+    assert ("delegate_fallback" in reply["issues"]) is flagged
+    assert (reply["env"]["delegate_operators"], reply["env"]["fallback_operators"]) == (5, elsewhere)
+    if status == "ok":
+        assert reply["samples_ns"]
+    else:
+        assert reply["samples_ns"] == []
+        assert reply["error"].startswith("2 of 7 operators do not run on npu")
+
+
+def test_a_large_model_within_a_small_limit_is_out_of_memory(agent: Any, cache: ArtefactCache, job_for: Any) -> None:
+    """Whatever each runtime says when it cannot have the 128 MB between its two operators."""
+    b = WorkloadBuilder("large")
+    image = b.input((1, 3, 512, 512))
+    large = b.build(b.conv2d(b.conv2d(image, 128, 1), 1, 1))
+    for runtime, memory_mb in (("onnxruntime", 120), ("litert", 130), ("torch", 280)):
+        result = agent.run(job_for(cache.get(large, runtime, "fp32"), memory_mb=memory_mb))  # type: ignore[arg-type]
+        assert result.status == "out_of_memory", (runtime, result.error)

@@ -12,6 +12,7 @@ import pytest
 import profiler.agent
 from profiler.fleet import agent_bundle
 from profiler.fleet.agent_bundle import PACKAGE, build_agent
+from profiler.fleet.runtime_spec import AgentPlugin
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_nothing_of_the_building_machine_is_inside(archive: zipfile.ZipFile) -> 
 
 def test_the_sources_are_all_of_the_package_and_nothing_else(archive: zipfile.ZipFile) -> None:
     folder = Path(profiler.agent.__file__).parent
-    sources = {f"{PACKAGE}/{path.name}": path.read_bytes() for path in folder.glob("*.py")}
+    sources = {f"{PACKAGE}/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*.py")}
     assert set(archive.namelist()) == set(sources) | {"__main__.py"}
     assert all(archive.read(name) == source for name, source in sources.items())
 
@@ -62,3 +63,19 @@ def test_an_older_python_is_told(archive: zipfile.ZipFile, tmp_path: Path) -> No
     result = subprocess.run([sys.executable, "-c", pretended], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr == "the agent needs Python 3.7 or newer, and this is 3.6\n"
+
+
+def test_a_plugin_changes_the_archive_by_its_module_and_its_name(archive: zipfile.ZipFile) -> None:
+    plugins = (AgentPlugin("other", "x = 1\n", ("other-dist",)), AgentPlugin("abacus", "y = 2\n"))
+    data, sha256 = build_agent(plugins)
+    assert sha256 != build_agent()[1]
+    assert (data, sha256) == build_agent(plugins[::-1])
+    with_plugins = zipfile.ZipFile(io.BytesIO(data))
+    added = {f"{PACKAGE}/plugins/{name}.py" for name in ("abacus", "other")}
+    assert set(with_plugins.namelist()) == set(archive.namelist()) | added
+    assert with_plugins.read(f"{PACKAGE}/plugins/other.py") == b"x = 1\n"
+    named: dict[str, object] = {}
+    exec(with_plugins.read(f"{PACKAGE}/plugins/__init__.py"), named)
+    assert named["DISTRIBUTIONS"] == {"abacus": (), "other": ("other-dist",)}
+    changed = [n for n in archive.namelist() if archive.read(n) != with_plugins.read(n)]
+    assert changed == [f"{PACKAGE}/plugins/__init__.py"]

@@ -1,35 +1,14 @@
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from devices_text import GOOD
 
-from profiler.errors import ConfigError, StorageError
-from profiler.fleet.devices import find_device, load_devices, load_document, pin
-from profiler.fleet.targets import Target
-
-GOOD = """\
-# a comment at the top
-version: 1
-devices:
-  - id: rpi5   # the new one
-    host: 192.0.2.1
-    user: pi
-    identity_file: keys/board
-    targets:
-      - {runtime: onnxruntime, precision: fp32}
-      - {runtime: litert, precision: int8, threads: 2, clock: "1800"}
-  - id: rpi4
-    host: 192.0.2.2
-    port: 2222
-    user: pi
-    host_key: "SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB" # old
-    targets: [{runtime: torch, precision: fp32}]
-"""
-TARGETS = "targets: [{runtime: torch, precision: fp32}]"
-KEY = "SHA256:" + "A" * 43
+from profiler.errors import ConfigError
+from profiler.fleet.devices import find_device, load_devices, load_document
+from profiler.fleet.targets import Cluster, LeaseTerms, Target
 
 Write = Callable[[str], Path]
 
@@ -146,75 +125,81 @@ def test_an_unknown_device_lists_the_known_ones(devices_file: Write) -> None:
         find_device(load_devices(devices_file(GOOD)), "rpi55")
 
 
-def test_pinning_inserts_one_line_and_keeps_the_rest(devices_file: Write) -> None:
-    path = devices_file(GOOD)
-    path.chmod(0o640)
-    pin(path, "rpi5", KEY)
-    old, new = GOOD.splitlines(), path.read_text(encoding="utf-8").splitlines()
-    assert [line for line in new if line not in old] == [f'    host_key: "{KEY}"']
-    assert [line for line in new if line in old] == old
-    assert load_devices(path)[0].host_key == KEY
-    assert load_devices(path)[1].host_key == "SHA256:" + "B" * 43
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert list(path.parent.iterdir()) == [path]
+def test_devices_of_one_machine_know_that_they_share_it(devices_file: Write) -> None:
+    path = devices_file(GOOD.replace("    user: pi\n", "    user: pi\n    machine: rack\n"))
+    assert [d.shared for d in load_devices(path)] == [True, True]
+    assert [d.shared for d in load_devices(devices_file(GOOD))] == [False, False]
 
 
-def test_pinning_replaces_a_key_and_keeps_its_comment(devices_file: Write) -> None:
-    path = devices_file(GOOD)
-    pin(path, "rpi4", KEY)
-    assert path.read_text(encoding="utf-8") == GOOD.replace("SHA256:" + "B" * 43, KEY)
+RICH = """\
+version: 1
+devices:
+  - id: rock
+    host: 192.0.2.5
+    user: me
+    clusters: [{name: big, cpus: "4-5,7", capacity: 1024}, {name: little, cpus: [0, 3, 1, 2], max_mhz: 1800}]
+    governor: performance
+    memory_limit_mb: 900
+    libraries: {gpu: /usr/lib/libgpu.so, edgetpu: /usr/lib/libedgetpu.so.1}
+    lease: {wait_s: 3}
+    targets:
+      - {runtime: litert, precision: int8, accelerator: edgetpu, cores: big, allow_fallback: true}
+"""
+
+
+def test_everything_a_board_declares_reaches_its_device(devices_file: Write) -> None:
+    (board,) = load_devices(devices_file(RICH))
+    big = Cluster("big", (4, 5, 7), 1024)
+    assert board.clusters == (big, Cluster("little", (0, 1, 2, 3), None, 1800))
+    assert (board.governor, board.memory_limit_mb, board.lease) == ("performance", 900, LeaseTerms(3, 600))
+    assert board.libraries == (("edgetpu", "/usr/lib/libedgetpu.so.1"), ("gpu", "/usr/lib/libgpu.so"))
+    (target,) = board.targets
+    assert target.id == "rock/litert-edgetpu-int8-t1-big"
+    assert target.allow_fallback
+    assert board.affinity(target) == (4, 5, 7)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("wrong", "words"),
     [
-        f"version: 1\ndevices: [{{id: a, host: h, user: u, {TARGETS}}}]\n",
-        f"version: 1\r\ndevices:\r\n- id: a\r\n  host: h\r\n  user: u\r\n  {TARGETS}\r\n",
-        f"version: 1\ndevices:\n- user: u\n  host_key:\n  id: a\n  host: h\n  {TARGETS}",
-        f"version: 1\ndevices:\n- user: u\n  host: h\n  {TARGETS}\n  id: a",
+        (("cores: big", "cores: bog"), ("line 12", "no cluster 'bog' (did you mean `big`?)", "big, little")),
+        (
+            ("accelerator: edgetpu", "accelerator: cuda"),
+            ("line 12", "litert has no accelerator 'cuda'", "edgetpu, gpu"),
+        ),
+        (("runtime: litert", "runtime: litre"), ("line 12", "no runtime 'litre'")),
+        (("precision: int8,", "precision: int8, threads: 4,"), ("line 12", "4 threads", "3 CPUs of 'big'")),
+        (("[0, 3, 1, 2]", '"3-5"'), ("line 6", "CPU 4", "'big' and 'little'")),
+        (("name: little", "name: big"), ("line 6", "'big'", "given twice")),
+        (('"4-5,7"', '"5-4"'), ("line 6", '"5-4"', '"0-3,6"')),
+        (('"4-5,7"', "[4, 4]"), ("line 6", "named twice")),
+        (('"4-5,7"', "many"), ("line 6", "`devices[0].clusters[0].cpus`")),
+        (("gpu: /usr", "gpus: /usr"), ("line 9", "accelerator 'gpus' (did you mean `gpu`?)")),
+        (("/usr/lib/libgpu.so", "lib/libgpu.so"), ("line 9", "no absolute path")),
+        (("wait_s: 3", "wait: 3"), ("line 10", "did you mean `wait_s`?")),
+        (("capacity: 1024", "capacities: 1024"), ("line 6", "did you mean `capacity`?")),
+        (("wait_s: 3", "wait_s: .inf"), ("line 10", "lease.wait_s")),
+        (("user: me", "user: me\n    jump: {host: gw}"), ("line 6", "`devices[0].jump.user` is missing")),
     ],
-    ids=["flow style", "CRLF", "empty value", "last line without an end"],
+    ids=lambda value: value[1] if isinstance(value[1], str) and len(value) == 2 else "",
 )
-def test_pinning_works_in_every_style(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "devices.yaml"
-    path.write_bytes(text.encode())
-    pin(path, "a", KEY)
-    assert load_devices(path)[0].host_key == KEY
-    assert (b"\r\n" in path.read_bytes()) == ("\r\n" in text)
-    assert path.read_bytes().replace(b"\r\n", b"").count(b"\r") == 0
+def test_what_contradicts_itself_is_located(
+    devices_file: Write, wrong: tuple[str, str], words: tuple[str, ...]
+) -> None:
+    assert wrong[0] in RICH
+    text = complaint(devices_file(RICH.replace(*wrong)))
+    assert [word for word in words if word not in text] == [], text
 
 
-def test_pinning_where_one_text_means_two_devices_changes_nothing(devices_file: Write) -> None:
-    text = (
-        "version: 1\ndevices:\n- &a\n  id: a\n  host: h\n  user: u\n  host_key:\n"
-        "  targets: [{runtime: torch, precision: fp32}]\n- {<<: *a, id: b}\n"
-    )
-    path = devices_file(text)
-    assert len(load_devices(path)) == 2
-    with pytest.raises(ConfigError, match="yourself"):
-        pin(path, "a", KEY)
-    assert path.read_text(encoding="utf-8") == text
-
-
-def test_pinning_nonsense_or_an_unknown_device_changes_nothing(devices_file: Write) -> None:
-    path = devices_file(GOOD)
-    for device, key in (("rpi5", KEY + "\n"), ("rpi5", "AAAA"), ("rpi9", KEY)):
-        with pytest.raises(ConfigError):
-            pin(path, device, key)
-    assert path.read_text(encoding="utf-8") == GOOD
-
-
-def test_pinning_that_cannot_write_is_a_storage_error(devices_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = devices_file(GOOD)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("profiler.fleet.yamltext.os.fsync", full)
-    with pytest.raises(StorageError, match="No space left"):
-        pin(path, "rpi5", KEY)
-    assert path.read_text(encoding="utf-8") == GOOD
-    assert list(path.parent.iterdir()) == [path]
+def test_one_address_under_two_ids_is_refused_unless_they_are_one_machine(devices_file: Write) -> None:
+    same = GOOD.replace("192.0.2.2\n    port: 2222", "192.0.2.1")
+    text = complaint(devices_file(same))
+    assert "line 12" in text
+    assert "192.0.2.1:22 of 'rpi5' in line 5" in text
+    assert "`machine`" in text
+    load_devices(devices_file(same.replace("id: rpi4", "id: rpi4\n    machine: rpi5")))
+    # a private address behind another jump host is another board
+    load_devices(devices_file(same.replace("id: rpi4", "id: rpi4\n    jump: {host: gw, user: u}")))
 
 
 def test_the_example_lists_six_boards_at_addresses_that_are_nobodys() -> None:
@@ -224,3 +209,4 @@ def test_the_example_lists_six_boards_at_addresses_that_are_nobodys() -> None:
     assert all(d.host.startswith("192.0.2.") and d.emulation == "" for d in devices)
     assert len({t.id for d in devices for t in d.targets}) == sum(len(d.targets) for d in devices)
     assert all(entry.sensors for entry in load_document(path).devices)
+    assert all(entry.arch and entry.clusters for entry in load_document(path).devices)

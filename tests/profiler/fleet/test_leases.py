@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from profiler.errors import DeviceBusy, StorageError
-from profiler.fleet.leases import BOARD_LEASE, BUSY_EXIT, machine_lease, owner_text
+from profiler.fleet.leases import machine_lease
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +29,7 @@ def test_machines_do_not_disturb_each_other_whatever_their_names(tmp_path: Path)
     held = [machine_lease(name, "it", wait_s=0, folder=tmp_path) for name in names]
     for lease in held:
         lease.__enter__()
-    assert len(list(tmp_path.iterdir())) == len(names)
+    assert len(list(tmp_path.glob("*.lease"))) == len(names)
     for lease in held:
         lease.__exit__(None, None, None)
 
@@ -85,40 +84,21 @@ def test_a_folder_of_somebody_elses_making_is_refused(tmp_path: Path) -> None:
         pytest.fail("it was taken")
 
 
-def take(path: Path, owner: str, wait_s: float, *agent: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", BOARD_LEASE, str(path), owner, str(wait_s), *agent]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def test_who_has_just_had_it_does_not_get_it_again_before_those_who_wait(tmp_path: Path) -> None:
+    order = []
+    waiting = threading.Event()
 
+    def second() -> None:
+        waiting.set()
+        with machine_lease("m", "second", wait_s=20, folder=tmp_path):
+            order.append("second")
 
-@pytest.fixture
-def agent(tmp_path: Path) -> list[str]:
-    """Prints its arguments, and lives until its input ends."""
-    path = tmp_path / "agent.py"
-    path.write_text("import sys; print(sys.argv[1:], flush=True); sys.stdin.read()")
-    return [str(path), "serve", "a b"]
-
-
-def test_the_boards_lease_becomes_the_agent_and_excludes_others(tmp_path: Path, agent: list[str]) -> None:
-    lock = tmp_path / "lease"
-    owner = owner_text("a session")
-    with take(lock, owner, 0, *agent) as first:
-        assert first.stdout is not None
-        assert first.stdout.readline() == b"['serve', 'a b']\n"
-        with take(lock, "another", 0.2, *agent) as second:
-            out, err = second.communicate(timeout=20)
-            assert (second.returncode, out, err.decode()) == (BUSY_EXIT, b"", owner)
-        first.communicate(timeout=20)
-    with take(lock, "x", 0, *agent) as third:
-        assert third.stdout is not None
-        assert third.stdout.readline() == b"['serve', 'a b']\n"
-        assert lock.read_text() == "x", "a longer owner before must not show through"
-        third.send_signal(signal.SIGKILL)
-        third.communicate(timeout=20)
-    with take(lock, "y", 0, *agent) as fourth:
-        assert fourth.communicate(timeout=20)[0] == b"['serve', 'a b']\n"
-
-
-def test_the_boards_lease_is_python_of_2018() -> None:
-    import ast
-
-    ast.parse(BOARD_LEASE, feature_version=(3, 7))
+    thread = threading.Thread(target=second)
+    with machine_lease("m", "first", wait_s=0, folder=tmp_path):
+        thread.start()
+        waiting.wait(20)
+        time.sleep(0.3)  # until it stands in line
+    with machine_lease("m", "first again", wait_s=20, folder=tmp_path):
+        order.append("first again")
+    thread.join(20)
+    assert order == ["second", "first again"]

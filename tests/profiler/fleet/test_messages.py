@@ -14,6 +14,7 @@ from profiler.fleet.messages import Result, escape, parse_message
 
 GOOD: dict[str, Any] = {
     "event": "result",
+    "seq": 3,
     "id": "7",
     "status": "ok",
     "issues": ["unpinned"],
@@ -28,6 +29,10 @@ GOOD: dict[str, Any] = {
     "env": {"load_1min": 0.5, "runtime": "onnxruntime 1.0", "pinned": False, "freq_mhz": None, "threads": 2},
 }
 FACTS = {"machine_id": "ab12", "cpu_model": "A76", "arch": "aarch64", "logical_cores": 4}
+HELLO = {
+    "event": "hello", "protocol": 2, "pid": 12, "start": "8823", "boot_id": "ab", "session": "0123456789abcdef",
+    "python": "3.7.1", "entries": 0, "running": None, "queued": 0,
+}  # fmt: skip
 
 
 def line(message: object) -> bytes:
@@ -48,17 +53,23 @@ def test_a_result_and_its_reply() -> None:
     assert isinstance(result, Result)
     reply = result.reply()
     assert type(reply) is messages.Reply
-    assert reply.model_dump() == {name: value for name, value in GOOD.items() if name not in ("event", "id")}
+    assert reply.model_dump() == {name: value for name, value in GOOD.items() if name not in ("event", "seq", "id")}
 
 
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        ({"event": "hello", "protocol": 1, "pid": 12, "python": "3.7.1"}, messages.Hello),
-        ({"event": "worker", "pid": 12}, messages.WorkerStarted),
-        ({"event": "heartbeat"}, messages.Heartbeat),
+        (HELLO, messages.Hello),
+        (HELLO | {"running": "k", "queued": 3, "entries": 10**6}, messages.Hello),
+        ({"event": "heartbeat", "running": None}, messages.Heartbeat),
+        ({"event": "heartbeat", "running": "k-1"}, messages.Heartbeat),
         ({"event": "error", "error": "what?"}, messages.Complaint),
         ({"event": "facts", "facts": FACTS}, messages.FactsMessage),
+        ({"event": "missing", "places": [0, 5]}, messages.Missing),
+        ({"event": "queued", "jobs": 2}, messages.Queued),
+        ({"event": "dropped"}, messages.Dropped),
+        ({"event": "bye", "why": "nobody came"}, messages.Bye),
+        ({"event": "started", "seq": 0, "id": "k"}, messages.Started),
     ],
 )
 def test_every_other_message(message: dict[str, Any], kind: type) -> None:
@@ -73,7 +84,7 @@ def test_facts_that_only_a_newer_agent_knows_are_dropped() -> None:
 
 
 def test_the_agents_own_failures_are_accepted() -> None:
-    reply = empty_reply("7") | {"status": "timed_out", "error": "ended after 3 s", "event": "result"}
+    reply = empty_reply("7") | {"status": "timed_out", "error": "ended after 3 s", "event": "result", "seq": 1}
     assert parse_message(line(reply)).event == "result"
 
 
@@ -123,6 +134,11 @@ def test_what_is_no_message_is_refused(data: bytes) -> None:
         {"env": {f"x{i}": i for i in range(101)}},
         {"id": "x" * 501},
         {"id": 7},
+        {"id": "../../etc/passwd"},
+        {"id": ""},
+        {"seq": -1},
+        {"seq": True},
+        {"seq": 10**10},
         {"surprise": 1},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -156,6 +172,47 @@ def test_facts_out_of_bounds_are_refused(changes: dict[str, Any]) -> None:
     refused({"event": "facts", "facts": FACTS | changes})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": -1},
+        {"pid": 0},
+        {"pid": 2**40},
+        {"start": 8823},
+        {"boot_id": "x" * 501},
+        {"session": "a b"},
+        {"entries": -1},
+        {"entries": 10**10},
+        {"running": "\x1b[2J"},
+        {"running": 7},
+        {"queued": None},
+        {"surprise": 1},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_greeting_out_of_bounds_is_refused(changes: dict[str, Any]) -> None:
+    refused(HELLO | changes)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"event": "missing", "places": [-1]},
+        {"event": "missing", "places": [0] * 10_001},
+        {"event": "missing", "places": ["0"]},
+        {"event": "queued", "jobs": -1},
+        {"event": "bye"},
+        {"event": "bye", "why": "x" * 501},
+        {"event": "dropped", "more": 1},
+        {"event": "started", "seq": 0},
+        {"event": "started", "seq": 0, "id": "a/b"},
+        {"event": "heartbeat", "running": ["k"]},
+    ],
+)
+def test_other_messages_out_of_bounds_are_refused(message: dict[str, Any]) -> None:
+    refused(message)
+
+
 def test_a_number_too_large_for_json_readers_is_refused() -> None:
     refused(line(GOOD).replace(b'"output_error": 0.0', b'"output_error": 1e999'))
 
@@ -163,6 +220,36 @@ def test_a_number_too_large_for_json_readers_is_refused() -> None:
 def test_a_line_beyond_the_bound_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "MAX_LINE_BYTES", 100)
     assert "a line of 101 bytes" in refused(b" " * 101)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"event": "heartbeat", "running": null, "running": null}',
+        b'{"event": "facts", "facts": {' + b",".join(b'" %d": 1' % number for number in range(1000)) + b"}}",
+    ],
+)
+def test_objects_without_bounds_or_with_a_field_twice_are_refused(data: bytes) -> None:
+    assert "fields" in refused(data)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"samples_ns": [' + b"0," * 500_000 + b"0]",
+        b'"env": {' + b",".join(b'"\\u0007%x": []' % number for number in range(100_000)) + b"}",
+        b'"more": [' + b"[]," * 500_000 + b"0]",
+    ],
+)
+def test_refusing_a_long_line_takes_little_memory(body: bytes) -> None:
+    import tracemalloc
+
+    data = b'{"event": "result", ' + body + b"}"
+    tracemalloc.start()
+    refused(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60 * len(data)
 
 
 def test_deep_nesting_is_refused_and_does_no_harm() -> None:

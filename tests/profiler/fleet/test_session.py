@@ -1,15 +1,12 @@
-"""Sessions with the real agent over SSH, and with agents that misbehave in every way we know."""
+"""Sessions with agents that keep to the protocol and with agents that do not, as plain subprocesses."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
+import stat
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,353 +14,320 @@ from typing import Any
 import pytest
 
 from profiler.errors import AgentCrashed, ArtefactError, DeviceBusy, DeviceError, DeviceLost, DeviceTimeout
-from profiler.fleet import session as session_module
 from profiler.fleet.leases import machine_lease
-from profiler.fleet.session import BoardSession, SessionLimits, connect
-from profiler.fleet.targets import Device, Target
+from profiler.fleet.targets import Cluster, LeaseTerms, Target
 from profiler.fleet.transport.local import LocalTransport
-from profiler.fleet.transport.ssh import connect as connect_ssh
-from profiler.fleet.virtual.openssh import find_sshd
+from profiler.measure.board import BoardJob
 from profiler.measure.config import MeasureConfig
-from profiler.workloads.artefacts import Artefact, ArtefactCache
-from profiler.workloads.build import WorkloadBuilder
+from profiler.workloads.artefacts import Artefact
 from profiler.workloads.expected import Expected
 
-QUICK = MeasureConfig(min_batch_s=0.0002, warmup_runs=1, warmup_s=0.0, min_batches=5, cap_s=0.1, job_timeout_s=60.0)
-BRIEF = SessionLimits(start_s=10, board_lease_s=0.2, machine_lease_s=0.2, silence_s=1.0, margin_s=0.5)
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_agent import Start, fake_sessions
 
-
-@pytest.fixture(scope="session")
-def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
-    builder = WorkloadBuilder("tiny")
-    workload = builder.build(builder.relu(builder.conv2d(builder.input((1, 4, 8, 8)), 4, kernel=3)))
-    return ArtefactCache(tmp_path_factory.mktemp("artefacts")).get(workload, "onnxruntime", "fp32")
-
-
-def children(pid: int) -> list[int]:
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in listing.read_text().split()] if listing.exists() else []
-
-
-# The real agent, over SSH
-
-
-@pytest.mark.parametrize("where", ["fresh_board", *(["openssh_board"] if find_sshd() else [])])
-def test_a_model_is_measured(request: pytest.FixtureRequest, where: str, artefact: Artefact) -> None:
-    fresh_board: Device = request.getfixturevalue(where)
-    with connect(fresh_board) as session:
-        facts = session.facts()
-        session.fresh_worker()
-        replies = [session.measure(artefact, fresh_board.targets[0], QUICK) for _ in range(2)]
-    assert facts.logical_cores == os.cpu_count()
-    assert facts.executable == sys.executable
-    assert facts.runtimes["onnxruntime"]
-    for reply in replies:
-        assert (reply.status, reply.error) == ("ok", "")
-        assert len(reply.samples_ns) >= QUICK.min_batches
-        assert reply.runs_per_batch >= 1
-        assert reply.output_error is not None
-        assert reply.output_error < 1e-3
-
-
-def test_agent_and_artefacts_are_sent_once(
-    fresh_board: Device, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[str] = []
-
-    def session() -> BoardSession:
-        link = connect_ssh(fresh_board)
-        put = link.put
-        monkeypatch.setattr(link, "put", lambda data, remote: (sent.append(Path(remote).name), put(data, remote)))
-        return BoardSession(fresh_board, link)
-
-    with session() as first:
-        first.measure(artefact, fresh_board.targets[0], QUICK)
-        first.measure(artefact, fresh_board.targets[0], QUICK)
-    assert sent == [f"{session_module.build_agent()[1]}.pyz", f"{artefact.sha256}.onnx"]
-    with session() as second:
-        assert second.measure(artefact, fresh_board.targets[0], QUICK).status == "ok"
-    assert len(sent) == 2
-
-
-def test_what_has_decayed_on_the_board_is_sent_again(fresh_board: Device, artefact: Artefact) -> None:
-    def stored() -> list[Path]:
-        link = connect_ssh(fresh_board)
-        home = Path(link.run(["pwd"], timeout_s=10).stdout.decode().strip())
-        link.close()
-        return sorted((home / fresh_board.workdir[2:]).glob("*/*"))
-
-    with connect(fresh_board) as session:
-        session.measure(artefact, fresh_board.targets[0], QUICK)
-    files = stored()
-    assert len(files) == 2
-    for path in files:
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.stem
-        path.write_bytes(path.read_bytes()[:-7])
-    with connect(fresh_board) as session:
-        assert session.measure(artefact, fresh_board.targets[0], QUICK).status == "ok"
-    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in stored())
-
-
-def test_the_workdir_is_private(fresh_board: Device) -> None:
-    with connect(fresh_board):
-        link = connect_ssh(fresh_board)
-        out = link.run(
-            ["sh", "-c", 'stat -c %a "$HOME"/"$1" "$HOME"/"$1"/*', "sh", fresh_board.workdir[2:]], timeout_s=10
-        )
-        link.close()
-    assert set(out.stdout.split()) == {b"700", b"600"}
-
-
-def test_a_worker_that_dies_is_a_reply_and_the_session_goes_on(fresh_board: Device, artefact: Artefact) -> None:
-    with connect(fresh_board) as session:
-        agent = _agent_pid(session)
-        session.fresh_worker()
-        (worker,) = children(agent)
-        slow = replace(QUICK, min_batches=100_000, cap_s=30.0)
-        threading.Timer(1.0, os.kill, (worker, signal.SIGSEGV)).start()
-        reply = session.measure(artefact, fresh_board.targets[0], slow)
-        assert reply.status == "crashed"
-        assert "SIGSEGV" in reply.error
-        assert session.measure(artefact, fresh_board.targets[0], QUICK).status == "ok"
-
-
-def test_a_job_that_takes_too_long_is_a_reply(fresh_board: Device, artefact: Artefact) -> None:
-    with connect(fresh_board) as session:
-        endless = replace(QUICK, min_batches=100_000, cap_s=60.0, job_timeout_s=0.5)
-        assert session.measure(artefact, fresh_board.targets[0], endless).status == "timed_out"
-        assert session.measure(artefact, fresh_board.targets[0], QUICK).status == "ok"
-
-
-def test_a_board_in_use_by_another_session_says_by_whom(fresh_board: Device) -> None:
-    with connect(fresh_board), pytest.raises(DeviceBusy, match=rf"in use by a session of .*process {os.getpid()}"):
-        BoardSession(fresh_board, connect_ssh(fresh_board), BRIEF).__enter__()
-    with BoardSession(fresh_board, connect_ssh(fresh_board)) as session:  # free again
-        session.facts()
-
-
-def test_a_link_that_breaks_is_lost_and_leaves_nothing_running(
-    fresh_board: Device, artefact: Artefact, proxy: Any
-) -> None:
-    with connect(replace(fresh_board, port=proxy.port)) as session:
-        agent = _agent_pid(session)
-        session.fresh_worker()
-        pids = [agent, *children(agent)]
-        endless = replace(QUICK, min_batches=100_000, cap_s=50.0)
-        threading.Timer(1.0, proxy.cut).start()
-        with pytest.raises(DeviceLost):
-            session.measure(artefact, fresh_board.targets[0], endless)
-        with pytest.raises(DeviceLost, match="connect again"):
-            session.facts()
-    assert len(pids) == 2
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, "the agent or its worker outlived the link"
-        time.sleep(0.05)
-    with connect(fresh_board) as session:
-        assert session.measure(artefact, fresh_board.targets[0], QUICK).status == "ok"
-
-
-def test_an_agent_that_is_killed_is_a_crash(fresh_board: Device) -> None:
-    with connect(fresh_board) as session:
-        os.kill(_agent_pid(session), signal.SIGKILL)
-        with pytest.raises((AgentCrashed, DeviceLost)) as caught:
-            session.facts()
-        assert "ended" in str(caught.value) or "no longer" in str(caught.value)
-
-
-def _agent_pid(session: BoardSession) -> int:
-    assert session._workplace is not None
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = entry.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        ours = any(word.startswith(session._workplace.folder.encode()) for word in words)
-        if ours and b"serve" in words and b"-c" not in words:
-            return int(entry.parent.name)
-    raise AssertionError("no agent runs")
-
-
-# Agents that misbehave, as plain subprocesses
-
-Start = Callable[..., BoardSession]
-HELLO = {"event": "hello", "protocol": 1, "pid": 1, "python": "3.11.0"}
-RESULT = {
-    "event": "result", "id": "0", "status": "ok", "issues": [], "samples_ns": [5, 6], "runs_per_batch": 1, "load_ns": 1,
-    "first_run_ns": 1, "warmup_runs": 1, "output_error": 0.0, "energy_mj": None, "error": "", "env": {},
-}  # fmt: skip
+CONFIG = MeasureConfig(min_batch_s=0.0002, warmup_runs=1, warmup_s=0.0, min_batches=5, cap_s=0.1, job_timeout_s=2.0)
+TARGET = Target("fake", "onnxruntime", "fp32")
 
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Makes a session with an agent whose source is given; `say(x)` and `hear()` are there for it."""
-    sessions = []
+    with fake_sessions(tmp_path, monkeypatch) as make:
+        yield make
 
-    def make(source: str, *, limits: SessionLimits = BRIEF, **fields: Any) -> BoardSession:
-        prelude = (
-            "import json, os, sys, time\n"
-            "def say(x): sys.stdout.write((x if isinstance(x, str) else json.dumps(x)) + '\\n'); sys.stdout.flush()\n"
-            "def hear(): return json.loads(sys.stdin.readline())\n"
-            f"HELLO = {HELLO!r}\nRESULT = {RESULT!r}\n"
-        )
-        data = (prelude + source).encode()
-        monkeypatch.setattr(session_module, "build_agent", lambda: (data, hashlib.sha256(data).hexdigest()))
-        home = tmp_path / "home"
-        home.mkdir(exist_ok=True)
-        target = Target("fake", "onnxruntime", "fp32")
-        device = Device(id="fake", host="", user="", targets=(target,), python=sys.executable, machine=str(tmp_path))
-        session = BoardSession(replace(device, **fields), LocalTransport(home, "fake"), limits)
-        sessions.append(session)
-        return session
 
-    yield make
-    for session in sessions:
-        session.close()
+def made(folder: Path, content: bytes = b"a model") -> Artefact:
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = folder / f"{sha256[:8]}.onnx"
+    path.write_bytes(content)
+    expected = Expected((0,), (1.0,), 1.0, 1)
+    return Artefact(path, sha256, "onnx", "onnxruntime", "fp32", "key", ((1, 2, 3, 3),), "nchw", expected)
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> tuple[Artefact, Target, MeasureConfig]:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"a model")
-    sha256 = hashlib.sha256(b"a model").hexdigest()
-    artefact = Artefact(
-        path, sha256, "onnx", "onnxruntime", "fp32", "key", ((1, 2, 3, 3),), "nchw", Expected((0,), (1.0,), 1.0, 1)
+def artefact(tmp_path: Path) -> Artefact:
+    return made(tmp_path)
+
+
+def run(session: Any, artefact: Artefact, *keys: str) -> list[str]:
+    return [key for key, _ in session.run([BoardJob(key, artefact) for key in keys], TARGET, CONFIG)]
+
+
+ONE = "hello(); (job,) = block(); "
+"""An agent that has got one job."""
+
+
+# What goes well
+
+
+def test_the_job_says_all_that_the_agent_needs(start: Start, artefact: Artefact, tmp_path: Path) -> None:
+    source = (
+        "said = hello(); jobs = block(); open('said', 'w').write(json.dumps([said, jobs, sys.argv[4:]]))\n"
+        "started(0, 'k'); result(1, 'k'); hear()"
     )
-    return artefact, Target("fake", "onnxruntime", "fp32"), replace(QUICK, job_timeout_s=2.0)
-
-
-def test_the_job_says_all_that_the_agent_needs(start: Start, job: Any, tmp_path: Path) -> None:
-    source = "say(HELLO); request = hear(); open('request', 'w').write(json.dumps(request)); say(RESULT); hear()"
-    with start(source) as session:
-        reply = session.measure(*job)
-    request = json.loads((tmp_path / "home" / "request").read_text())
-    assert Path(request.pop("path")).read_bytes() == b"a model"
-    assert request.pop("config") == job[2].to_dict()
-    assert request == {
-        "op": "job", "id": "0", "format": "onnx", "runtime": "onnxruntime", "precision": "fp32", "threads": 1,
+    device = {
+        "clusters": (Cluster("big", (4, 5)),),
+        "memory_limit_mb": 300,
+        "libraries": (("npu", "/lib/npu.so"),),
+        "lease": LeaseTerms(linger_s=77, wait_s=0.1),
+    }
+    target = replace(TARGET, accelerator="npu", cores="big", allow_fallback=True, threads=2)
+    with start(source, **device) as session:
+        ((key, reply),) = session.run([BoardJob("k", artefact, fresh=True)], target, CONFIG)
+    said, (job,), (owner, wait_s) = json.loads(next((tmp_path / "home").rglob("said")).read_text())
+    assert (key, list(reply.samples_ns), reply.runs_per_batch) == ("k", [5, 6], 1)
+    assert said == {"op": "hello", "since": 0, "alone_s": None, "linger_s": 77}
+    assert set(json.loads(owner)) == {"host", "user", "owner", "pid", "start", "since"}
+    assert float(wait_s) == 0
+    assert Path(job.pop("path")).read_bytes() == b"a model"
+    assert job.pop("config") == CONFIG.to_dict()
+    assert job == {
+        "id": "k", "format": "onnx", "runtime": "onnxruntime", "precision": "fp32", "threads": 2,
         "inputs": [[1, 2, 3, 3]], "layout": "nchw",
         "expected": {"indices": [0], "values": [1.0], "rms": 1.0, "size": 1},
+        "fresh": True, "cpus": [4, 5], "memory_mb": 300, "accelerator": "npu", "library": "/lib/npu.so",
+        "allow_fallback": True,
     }  # fmt: skip
-    assert (list(reply.samples_ns), reply.runs_per_batch) == ([5, 6], 1)
 
 
-def test_a_shell_that_greets_first_is_passed_over(start: Start, job: Any) -> None:
-    with start("say('Welcome!'); say(''); say('2 updates'); say(HELLO); hear(); say(RESULT); hear()") as session:
-        assert session.measure(*job).status == "ok"
+def test_the_workdir_is_private(start: Start, artefact: Artefact, tmp_path: Path) -> None:
+    with start(ONE + "started(0, 'k'); result(1, 'k'); hear()") as session:
+        run(session, artefact, "k")
+    paths = list((tmp_path / "home").rglob("*"))
+    assert {path.suffix for path in paths} >= {".pyz", ".onnx"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} <= {0o700, 0o600}
 
 
-def test_heartbeats_keep_a_job_alive_beyond_the_silence_limit(start: Start, job: Any) -> None:
-    source = "say(HELLO); hear()\nfor _ in range(8): say({'event': 'heartbeat'}); time.sleep(0.2)\nsay(RESULT); hear()"
+def test_a_shell_that_greets_first_is_passed_over(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening = LocalTransport.open
+    greeting = ["sh", "-c", 'echo Welcome!; echo; printf "2 updates"; exec "$@"', "sh"]
+    monkeypatch.setattr(LocalTransport, "open", lambda self, argv: opening(self, [*greeting, *argv]))
+    with start("hello(); hear(); say({'event': 'bye', 'why': 'x'})") as session:
+        assert session.interrupted() == []
+
+
+def test_a_home_in_front_of_workdir_and_python_is_the_boards(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "py").symlink_to(sys.executable)
+    source = "hello(); open('cwd', 'w').write(os.getcwd()); hear()"
+    with start(source, python="~/py", workdir="~/a 'b $HOME") as session:
+        session.interrupted()
+    assert (tmp_path / "home" / "a 'b $HOME" / "cwd").read_text() == str(tmp_path / "home" / "a 'b $HOME")
+
+
+def test_heartbeats_keep_a_job_alive_beyond_the_silence_limit(start: Start, artefact: Artefact) -> None:
+    source = ONE + "started(0, 'k')\nfor _ in range(6): say(BEAT); time.sleep(0.2)\nresult(1, 'k'); hear()"
     with start(source) as session:
-        assert session.measure(*job).status == "ok"
+        assert run(session, artefact, "k") == ["k"]
 
 
-def test_heartbeats_do_not_keep_a_job_alive_beyond_its_limit(start: Start, job: Any) -> None:
-    source = "say(HELLO); hear()\nwhile True: say({'event': 'heartbeat'}); time.sleep(0.1)"
-    with start(source) as session, pytest.raises(DeviceTimeout, match="alive"):
-        session.measure(*job)
+def test_every_job_has_its_own_limit_however_long_the_block(start: Start, artefact: Artefact) -> None:
+    source = "hello(); seq = 0\nfor job in block():\n started(seq, job['id']); time.sleep(0.5); "
+    source += "result(seq + 1, job['id']); seq += 2\nhear()"
+    config = replace(CONFIG, job_timeout_s=0.3)
+    with start(source) as session:  # 0.8 s are a job's limit
+        done = [key for key, _ in session.run([BoardJob(f"k{n}", artefact) for n in range(2)], TARGET, config)]
+    assert done == ["k0", "k1"]
 
 
-def test_silence_is_a_timeout_and_ends_the_session(start: Start, job: Any) -> None:
-    with start("say(HELLO); hear(); time.sleep(60)") as session:
-        with pytest.raises(DeviceTimeout, match="agent on fake has said nothing for 1 s"):
-            session.measure(*job)
-        with pytest.raises(DeviceLost, match="connect again"):
-            session.measure(*job)
+def test_time_that_the_host_takes_is_not_the_boards(start: Start, artefact: Artefact) -> None:
+    import time
+
+    source = (
+        "hello()\nfor n, job in enumerate(block()): started(2 * n, job['id']); result(2 * n + 1, job['id'])\nhear()"
+    )
+    with start(source) as session:
+        done = []
+        for key, _ in session.run(
+            [BoardJob(f"k{n}", artefact) for n in range(3)], TARGET, replace(CONFIG, job_timeout_s=0.1)
+        ):
+            done.append(key)
+            time.sleep(0.7 if len(done) == 1 else 0)
+    assert len(done) == 3
+
+
+def test_a_large_block_goes_in_several_lines(start: Start, artefact: Artefact) -> None:
+    source = (
+        "hello(); seq = got = 0\n"
+        "while got < 8:\n for job in block():\n  got += 1; started(seq, job['id']); "
+        "result(seq + 1, job['id']); seq += 2\nhear()"
+    )
+    values = tuple(range(15_000))
+    large = replace(artefact, expected=Expected(values, tuple(map(float, values)), 1.0, 15_000))
+    with start(source) as session:
+        assert len(run(session, large, *(f"k{n}" for n in range(8)))) == 8
+
+
+# What an earlier host process has left
+
+
+def test_results_that_the_board_has_already_come_first_and_nothing_runs_twice(start: Start, artefact: Artefact) -> None:
+    source = (
+        "def old():\n started(0, 'a'); result(1, 'a'); started(2, 'b'); started(3, 'b'); result(4, 'b')\n"
+        "hello(entries=5); old()\n"
+        "again = hear(); assert again['since'] == 4, again; say({**HELLO, 'entries': 5}); result(4, 'b')\n"
+        "(job,) = block(); assert job['id'] == 'c'; started(5, 'c'); result(6, 'c'); hear()"
+    )
+    with start(source) as session:
+        assert session.interrupted() == ["b"]
+        assert run(session, artefact, "c", "b") == ["b", "c"]
+
+
+def test_what_still_runs_there_is_waited_for_before_files_are_asked_for(start: Start, artefact: Artefact) -> None:
+    source = (
+        "hello(entries=2, running='r', queued=2); started(0, 'x'); started(1, 'r')\n"
+        "result(2, 'r'); started(3, 'q'); result(4, 'q'); started(5, 'mine'); result(6, 'mine')\n"
+        "(job,) = block(); assert job['id'] == 'new'; started(7, 'new'); result(8, 'new'); hear()"
+    )
+    with start(source) as session:
+        assert session.interrupted() == ["x"]
+        assert run(session, artefact, "mine", "new") == ["mine", "new"]
+
+
+def test_more_strangers_than_were_waiting_are_nonsense(start: Start, artefact: Artefact) -> None:
+    source = "hello(queued=1); started(0, 'q'); result(1, 'q'); started(2, 'other'); hear()"
+    with start(source) as session, pytest.raises(AgentCrashed):
+        run(session, artefact, "k")
+
+
+def test_stopping_half_way_leaves_the_rest_to_be_fetched(start: Start, artefact: Artefact) -> None:
+    source = (
+        "hello(); block(); started(0, 'a'); result(1, 'a'); started(2, 'b'); result(3, 'b')\n"
+        "again = hear(); assert again == {**again, 'op': 'hello', 'since': 3}; say({**HELLO, 'entries': 4})\n"
+        "result(3, 'b'); hear()"
+    )
+    with start(source) as session:
+        going = session.run([BoardJob(key, artefact) for key in "ab"], TARGET, CONFIG)
+        assert next(going)[0] == "a"
+        going.close()
+        assert run(session, artefact, "b") == ["b"]
+
+
+# Leaving
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("how", "session", "said"),
     [
-        "'no JSON'",
-        "'{'",
-        "{'event': 'unheard of'}",
-        "{**RESULT, 'id': '7'}",
-        "{**RESULT, 'samples_ns': [-1]}",
-        "{**RESULT, 'samples_ns': [float('nan')]}",
-        "{**RESULT, 'samples_ns': []}",
-        "{**RESULT, 'extra': 1}",
-        "{'event': 'worker', 'pid': 3}",
-        "{'event': 'error', 'error': 'what?'}",
-        "HELLO",
+        ("close", "0123456789abcdef", {"op": "quit", "forget": False}),
+        ("finish", "0123456789abcdef", {"op": "quit", "forget": True}),
+        ("close", None, {"op": "quit", "forget": True}),
     ],
 )
-def test_nonsense_is_a_crash_and_ends_the_session(start: Start, job: Any, answer: str) -> None:
-    with start(f"say(HELLO); hear(); say({answer}); hear()") as session:
-        with pytest.raises(AgentCrashed):
-            session.measure(*job)
-        with pytest.raises(DeviceLost):
-            session.facts()
+def test_an_idle_agent_is_let_go(start: Start, tmp_path: Path, how: str, session: str | None, said: Any) -> None:
+    source = "hello(); open('last', 'w').write(json.dumps(hear())); say({'event': 'bye', 'why': ''})"
+    board = start(source, session=session)
+    board.__enter__()
+    getattr(board, how)()
+    assert json.loads(next((tmp_path / "home").rglob("last")).read_text()) == said
+    with pytest.raises(DeviceLost, match="connect again"):
+        board.facts()
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ("say(HELLO); hear(); sys.exit('disk\\x1b[31m trouble')", r"exit status 1 \(disk\\x1b\[31m trouble\)"),
-        ("say(HELLO); hear(); os.kill(os.getpid(), 11)", "by a signal"),
-        ("say(HELLO); hear()", r"exit status 0 \(it said nothing\)"),
-    ],
-)
-def test_the_end_of_the_agent_is_a_crash_with_its_last_words(start: Start, job: Any, source: str, words: str) -> None:
-    with start(source) as session, pytest.raises(AgentCrashed, match=words):
-        session.measure(*job)
+def test_an_agent_at_work_is_left_alone(start: Start, artefact: Artefact, tmp_path: Path) -> None:
+    source = (
+        "import signal; hello(); block(); started(0, 'k'); result(1, 'k'); started(2, 'l')\n"
+        "open('last', 'w').write(sys.stdin.readline())"
+    )
+    with start(source, session="0123456789abcdef") as session:
+        next(session.run([BoardJob(key, artefact) for key in "kl"], TARGET, CONFIG))
+    last = list((tmp_path / "home").rglob("last"))
+    assert [path.read_text() for path in last] in ([], [""]), "it was told something"
 
 
-def test_an_agent_that_dies_at_once_is_a_crash(start: Start) -> None:
-    with pytest.raises(AgentCrashed, match="SyntaxError"), start("this is no Python"):
-        pytest.fail("it started")
+def test_a_session_that_nobody_comes_back_to_does_not_linger(start: Start, tmp_path: Path) -> None:
+    source = "open('said', 'w').write(json.dumps(hello())); hear()"
+    with start(source, session=None):
+        pass
+    said = json.loads(next((tmp_path / "home").rglob("said")).read_text())
+    assert (said["alone_s"], said["linger_s"] <= 5) == (0, True)
 
 
-def test_an_agent_of_another_protocol_is_refused(start: Start) -> None:
-    with pytest.raises(AgentCrashed, match="version 2"), start("say({**HELLO, 'protocol': 2}); hear()"):
-        pytest.fail("it started")
+# Turns
 
 
-def test_an_endless_greeting_is_refused(start: Start) -> None:
-    with pytest.raises(AgentCrashed, match="rc files"), start("while True: say('hi')"):
-        pytest.fail("it started")
+def test_boards_of_one_machine_take_turns_and_waiting_in_vain_ends_nothing(
+    start: Start, artefact: Artefact, tmp_path: Path
+) -> None:
+    with start(ONE + "started(0, 'k'); result(1, 'k'); hear()") as session:
+        session.interrupted()
+        with machine_lease(str(tmp_path), "a job elsewhere", wait_s=0), pytest.raises(DeviceBusy, match="elsewhere"):
+            run(session, artefact, "k")
+        assert run(session, artefact, "k") == ["k"]
+
+
+def test_a_shared_board_is_attached_in_its_turn_and_pauses_without_a_host(start: Start, tmp_path: Path) -> None:
+    source = "open('said', 'w').write(json.dumps(hello())); hear()"
+    with machine_lease(str(tmp_path), "a job elsewhere", wait_s=0), pytest.raises(DeviceBusy, match="elsewhere"):
+        start(source, shared=True).__enter__()
+    with start(source, shared=True), machine_lease(str(tmp_path), "another", wait_s=0):
+        pass  # an idle one keeps nobody waiting
+    assert json.loads(next((tmp_path / "home").rglob("said")).read_text())["alone_s"] == 0
+
+
+def test_a_shared_board_that_is_still_at_work_keeps_its_turn(start: Start, artefact: Artefact, tmp_path: Path) -> None:
+    source = (
+        "hello(entries=1, running='r'); started(0, 'r'); hear(); result(1, 'r')\n"
+        "say({'event': 'error', 'error': 'that was all'}); hear()"
+    )
+    with (
+        start(source, shared=True),
+        pytest.raises(DeviceBusy),
+        machine_lease(str(tmp_path), "another", wait_s=0),
+    ):
+        pytest.fail("its turn was given away")
+    with machine_lease(str(tmp_path), "another", wait_s=0):
+        pass
+
+
+# Bad input from this side
+
+
+def test_an_artefact_for_another_target_is_refused(start: Start, artefact: Artefact) -> None:
+    with start("hello(); hear()") as session:
+        for other in ({"precision": "int8"}, {"runtime": "torch"}, {"device_id": "x"}):
+            with pytest.raises(ArtefactError):
+                list(session.run([BoardJob("k", artefact)], replace(TARGET, **other), CONFIG))
+        assert run(session, artefact) == []  # and the session goes on
+
+
+def test_two_jobs_of_one_key_are_refused(start: Start, artefact: Artefact) -> None:
+    with start("hello(); hear()") as session, pytest.raises(ValueError, match="one key"):
+        run(session, artefact, "k", "k")
+
+
+@pytest.mark.parametrize(("change", "words"), [("rewrite", "has changed"), ("unlink", "cannot be read")])
+def test_an_artefact_whose_file_is_not_the_same_is_refused(
+    start: Start, artefact: Artefact, change: str, words: str
+) -> None:
+    if change == "rewrite":
+        artefact.path.write_bytes(b"another model")
+    else:
+        artefact.path.unlink()
+    with start("hello(); block()") as session, pytest.raises(ArtefactError, match=words):
+        run(session, artefact, "k")
 
 
 def test_a_missing_interpreter_is_named(start: Start) -> None:
-    with pytest.raises(DeviceError, match="no-such-python"), start("", python="~/no-such-python"):
+    with pytest.raises(DeviceError, match=r"no-such-python.*correct `python`"), start("", python="~/no-such-python"):
         pytest.fail("it started")
 
 
 def test_a_workdir_that_cannot_be_made_is_named(start: Start) -> None:
-    with pytest.raises(DeviceError, match=r"/dev/null/x.*workdir"), start("", workdir="/dev/null/x"):
+    with pytest.raises(DeviceError, match=r"workdir /dev/null/x .*cannot be used"), start("", workdir="/dev/null/x"):
         pytest.fail("it started")
 
 
-def test_boards_of_one_machine_take_turns_and_waiting_in_vain_ends_nothing(
-    start: Start, job: Any, tmp_path: Path
-) -> None:
-    with start("say(HELLO); hear(); say(RESULT); hear()") as session:
-        with machine_lease(str(tmp_path), "a job elsewhere", wait_s=0), pytest.raises(DeviceBusy, match="elsewhere"):
-            session.measure(*job)
-        assert session.measure(*job).status == "ok"
+def test_silence_is_a_timeout_and_ends_the_session(start: Start, artefact: Artefact) -> None:
+    with start(ONE + "time.sleep(60)") as session:
+        with pytest.raises(DeviceTimeout, match="agent on fake has said nothing for 1 s"):
+            run(session, artefact, "k")
+        with pytest.raises(DeviceLost, match="connect again"):
+            run(session, artefact, "k")
 
 
-def test_an_artefact_for_another_target_is_refused(start: Start, job: Any) -> None:
-    artefact, target, config = job
-    with start("say(HELLO); hear()") as session:
-        for other in (
-            replace(target, precision="int8"),
-            replace(target, runtime="torch"),
-            replace(target, device_id="x"),
-        ):
-            with pytest.raises(ArtefactError):
-                session.measure(artefact, other, config)
-
-
-def test_an_artefact_whose_file_has_changed_is_refused(start: Start, job: Any) -> None:
-    job[0].path.write_bytes(b"another model")
-    with start("say(HELLO); hear()") as session, pytest.raises(ArtefactError, match="has changed"):
-        session.measure(*job)
-
-
-def test_a_board_that_stores_wrongly_is_named(start: Start, job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    put = LocalTransport.put
-    monkeypatch.setattr(LocalTransport, "put", lambda self, data, remote: put(self, data[:-1], remote))
-    with pytest.raises(DeviceError, match="stores .* wrongly"), start("say(HELLO)"):
-        pytest.fail("it started")
+@pytest.mark.parametrize("flood", ["time.sleep(0.1)", "pass"])
+def test_heartbeats_do_not_keep_a_job_alive_beyond_its_limit(start: Start, artefact: Artefact, flood: str) -> None:
+    config = replace(CONFIG, job_timeout_s=0.3)
+    source = ONE + f"started(0, 'k')\nwhile True: say(BEAT); {flood}"
+    with start(source) as session, pytest.raises(DeviceTimeout, match="come to nothing within 0.8 s"):
+        list(session.run([BoardJob("k", artefact)], TARGET, config))

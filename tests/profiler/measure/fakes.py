@@ -9,18 +9,20 @@ import hashlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from profiler.errors import DeviceError
+from profiler.errors import BoardFull, DeviceError, DeviceLost
 from profiler.fleet.targets import Device, Target
+from profiler.measure.board import BoardJob
 from profiler.measure.campaign import Campaign
 from profiler.measure.config import MeasureConfig
 from profiler.measure.jobs import Job, model_jobs
+from profiler.measure.limits import CampaignLimits
 from profiler.measure.record import Role
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Workload
@@ -35,6 +37,25 @@ OP_NS = {"conv2d": 50_000.0, "linear": 8_000.0, "relu": 0.0, "add": 3_000.0, "av
 def true_cost_ns(workload: Workload) -> float:
     """An overhead per run and a fixed cost per operator: slopes find the latter exactly."""
     return RUN_OVERHEAD_NS + sum(OP_NS[workload.ops[i].kind] for i in workload.compute_ops)
+
+
+class Recorder:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.total = -1
+        self.labels: list[str] = []
+        self.messages: list[str] = []
+
+    def start(self, total: int, done: int = 0) -> None:
+        self.total = total
+        self.labels = self.labels[:done]
+
+    def advance(self, label: str) -> None:
+        self.labels.append(label)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 @dataclass(frozen=True)
@@ -78,37 +99,58 @@ class Facts:
         return self.values
 
 
+@dataclass
+class Session:
+    """What a board keeps of one session: results by key, and the keys of jobs that an agent died with."""
+
+    done: dict[str, Reply] = field(default_factory=dict)
+    interrupted: list[str] = field(default_factory=list)
+
+
 class World:
     """All boards of a test and what happened on them.
 
     Attributes:
         noise: relative standard deviation of a sample; round_noise: of what a whole round is off by.
-        faults: called before every job with (artefact, attempt of this artefact); raises or returns a Reply or None.
-        events: "connect", "worker", or the artefact's workload key, in order.
+        faults: called when a job is taken up with (artefact, how often it was taken up); it returns a Reply or None,
+            or raises: then the agent died with the job, or the board did.
+        cut: called when a job is done; True cuts the link before the result is sent.
+        forgets: whether boards drop what they have sent.
+        full: hashes of artefacts that the board has no room for, in blocks of more than `room` jobs.
+        events: "connect", "worker", "close", "finish", or the artefact's workload key, in order.
+        blocks: how many jobs were in each block.
     """
 
     def __init__(self, noise: float = 0.0, round_noise: float = 0.0) -> None:
         self.noise = noise
         self.round_noise = round_noise
         self.faults: Callable[[Artefact, int], Reply | None] = lambda artefact, attempt: None
+        self.cut: Callable[[Artefact], bool] = lambda artefact: False
+        self.forgets = False
+        self.full: set[str] = set()
+        self.room = 0
         self.connect_faults: list[DeviceError] = []
         self.facts = Facts()
         self.events: list[str] = []
+        self.blocks: list[int] = []
         self.tries: Counter[str] = Counter()
         self.on_measure: Callable[[str], None] = lambda key: None
         self.rng = np.random.default_rng(3)
         self.round_factor = 1.0
+        self.sessions: dict[str, Session] = {}
 
-    def connect(self, device: Device) -> Board:
+    def connect(self, device: Device, session: str) -> Board:
         self.events.append("connect")
         if self.connect_faults:
             raise self.connect_faults.pop(0)
-        return Board(self)
+        return Board(self, session)
 
 
 class Board:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, session: str) -> None:
         self.world = world
+        self.name = session
+        self.session = world.sessions.setdefault(session, Session())
 
     def __enter__(self) -> Board:
         return self
@@ -119,15 +161,41 @@ class Board:
     def facts(self) -> Facts:
         return self.world.facts
 
-    def fresh_worker(self) -> None:
-        self.world.events.append("worker")
-        self.world.round_factor = 1 + self.world.round_noise * self.world.rng.normal()
+    def interrupted(self) -> list[str]:
+        return list(self.session.interrupted)
 
-    def measure(self, artefact: Artefact, target: Target, config: MeasureConfig) -> Reply:
+    def finish(self) -> None:
+        self.world.events.append("finish")
+        del self.world.sessions[self.name]
+
+    def run(self, block: Sequence[BoardJob], target: Target, config: MeasureConfig) -> Iterator[tuple[str, Reply]]:
         world = self.world
+        world.blocks.append(len(block))
+        for job in block:
+            if job.key in self.session.done:
+                yield job.key, self.session.done[job.key]
+        full = [job for job in block if job.artefact.sha256 in world.full and len(block) > world.room]
+        for job in block:
+            if job.key not in self.session.done and job not in full:
+                self.session.done[job.key] = self.job(job, config)
+                if world.cut(job.artefact):
+                    raise DeviceLost("the link was cut", target.device_id)
+                yield job.key, self.session.done.pop(job.key) if world.forgets else self.session.done[job.key]
+        if full:
+            raise BoardFull("no room", target.device_id)
+
+    def job(self, job: BoardJob, config: MeasureConfig) -> Reply:
+        world, artefact = self.world, job.artefact
+        if job.fresh:
+            world.events.append("worker")
+            world.round_factor = 1 + world.round_noise * world.rng.normal()
         world.events.append(artefact.workload.key)
         world.tries[artefact.sha256] += 1
-        special = world.faults(artefact, world.tries[artefact.sha256])
+        try:
+            special = world.faults(artefact, world.tries[artefact.sha256])
+        except DeviceError:
+            self.session.interrupted.append(job.key)
+            raise
         if special is not None:
             return special
         world.on_measure(artefact.workload.key)
@@ -178,8 +246,13 @@ def some_jobs() -> list[Job]:
     return kernels + model_jobs([network(2)], "fit") + model_jobs([network(3)], "held_out")
 
 
-def campaign(world: World, results_dir: Path, cache: Cache | None = None, config: MeasureConfig = CONFIG) -> Campaign:
-    return Campaign(world.connect, cache or Cache(), results_dir, config, retry_wait_s=0.0)
+LIMITS = CampaignLimits(retry_wait_s=0.0)
+
+
+def campaign(
+    world: World, results_dir: Path, cache: Cache | None = None, config: MeasureConfig = CONFIG, **changes: Any
+) -> Campaign:
+    return Campaign(world.connect, cache or Cache(), results_dir, config, **{"limits": LIMITS, **changes})
 
 
 def main(results_dir: str, run_id: str, log: str, pause_s: str = "0.004") -> None:

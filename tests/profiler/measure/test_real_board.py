@@ -38,8 +38,8 @@ def test_a_network_and_its_kernels_come_out_as_rows(tmp_path: Path, runtime: str
     )
     (tmp_path / "home").mkdir()
 
-    def connect(device: Device) -> BoardSession:
-        return BoardSession(device, LocalTransport(tmp_path / "home", device.id))
+    def connect(device: Device, session: str) -> BoardSession:
+        return BoardSession(device, LocalTransport(tmp_path / "home", device.id), session)
 
     kernels = cut(network(), target.runtime, target.precision)
     plans = kernel_jobs(kernels, target.runtime, target.precision)

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from profiler.errors import ConfigError, StorageError
+from profiler.fleet.targets import JumpHost
 from profiler.measure import runfolder as module
 from profiler.measure.runfolder import RunFolder, Subject, write_atomically
 
@@ -105,3 +106,26 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, m
         write_atomically(path, [b"new"])
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_paths_of_keys_of_a_jump_host_are_nobodys_business_either(tmp_path: Path, fakes: ModuleType):
+    folder = RunFolder.create(tmp_path, "fake", "run1")
+    device = replace(
+        fakes.DEVICE, jump=JumpHost("gate", "me", identity_file="/secret/jump", known_hosts="/secret/hosts")
+    )
+    folder.write_header(device, fakes.TARGET, fakes.CONFIG, {})
+    text = (folder.path / "run.json").read_text()
+    assert "/secret" not in text
+    assert json.loads(text)["device"]["jump"]["host"] == "gate"
+
+
+def test_a_run_begun_before_targets_had_accelerators_goes_on(tmp_path: Path, fakes: ModuleType):
+    folder = begun(tmp_path, fakes)
+    path = folder.path / "run.json"
+    header = json.loads(path.read_text())
+    for name in ("accelerator", "cores", "allow_fallback"):
+        del header["target"][name]
+    path.write_text(json.dumps(header))
+    folder.check_same(fakes.DEVICE, fakes.TARGET, fakes.CONFIG)
+    with pytest.raises(ConfigError, match=r"\(target.accelerator\)"):
+        folder.check_same(fakes.DEVICE, replace(fakes.TARGET, accelerator="xnnpack"), fakes.CONFIG)

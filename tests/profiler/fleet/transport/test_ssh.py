@@ -24,7 +24,7 @@ from profiler.errors import (
     Unreachable,
 )
 from profiler.fleet.targets import Device
-from profiler.fleet.transport.ssh import Limits, SSHTransport, connect, fetch_fingerprint
+from profiler.fleet.transport.ssh import Limits, SSHTransport, connect, fetch_host_key
 
 BRIEF = Limits(connect_s=5, handshake_s=0.5, auth_s=5, channel_s=2, transfer_s=1)
 
@@ -140,7 +140,7 @@ def test_a_known_hosts_file_that_is_named_must_exist(board: Device, tmp_path: Pa
 
 def test_the_fingerprint_can_be_fetched_without_trust_or_key(board: Device) -> None:
     stranger = replace(board, host_key="SHA256:" + "A" * 43, identity_file="/nonexistent")
-    assert fetch_fingerprint(stranger) == board.host_key
+    assert fetch_host_key(stranger).fingerprint == board.host_key
 
 
 # Who are we?

@@ -81,7 +81,7 @@ def test_this_process_lives_and_a_dead_one_does_not() -> None:
     assert not is_alive(state)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "pid": "x"}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 9}', '{"schema": 2, "pid": "x"}', "\xff"])
 def test_a_status_file_that_is_none_counts_as_down(tmp_path: Path, text: str) -> None:
     (tmp_path / "fleet.json").write_text(text, encoding="latin-1")
     assert read_state(tmp_path) is None
@@ -90,10 +90,10 @@ def test_a_status_file_that_is_none_counts_as_down(tmp_path: Path, text: str) ->
 
 
 def test_the_status_file_survives_a_round_trip(tmp_path: Path) -> None:
-    state = this_process({"a": 1, "b": 2})
+    state = this_process({"a": 1, "b": 2}, "openssh", [os.getppid()])
     write_state(tmp_path, state)
     assert read_state(tmp_path) == state
-    assert json.loads((tmp_path / "fleet.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "fleet.json").read_text())["schema"] == 2
 
 
 def test_a_fleet_that_cannot_start_gives_its_reason(root: Path) -> None:

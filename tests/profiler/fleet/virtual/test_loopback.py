@@ -106,7 +106,7 @@ def test_files_outside_a_boards_home_are_not_served(board: Device, path: str) ->
 
 def test_there_is_no_login_shell(board: Device) -> None:
     link = connect(board)
-    channel = link._client.open_session(timeout=5)  # the transport itself never asks for one
+    channel = link._link.client.open_session(timeout=5)  # the transport itself never asks for one
     channel.settimeout(5)
     channel.invoke_shell()
     assert b"no login shell" in channel.recv_stderr(1000)
@@ -118,7 +118,7 @@ def test_a_lost_connection_ends_the_command_and_its_children(board: Device) -> N
     link = connect(board)
     channel = link.open(["sh", "-c", 'trap "" TERM; sleep 300 & echo $!; echo $$; while :; do sleep 1; done'])
     pids = [int(channel.read_line(10) or b"0") for _ in range(2)]
-    link._client.sock.close()  # without a farewell
+    link._link.client.sock.close()  # without a farewell
     for pid in pids:
         wait_until_gone(pid)
     link.close()

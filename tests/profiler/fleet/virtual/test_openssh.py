@@ -10,6 +10,7 @@ import pytest
 
 from profiler.errors import AuthenticationFailed, ConfigError
 from profiler.fleet.devices import load_devices
+from profiler.fleet.identity import process_start
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import connect
 from profiler.fleet.virtual import openssh
@@ -63,8 +64,8 @@ if find_sshd() is not None:  # the rest needs the real one
             device = up.devices()[0]
             channel = connect(device).open(["sh", "-c", "echo $$; exec sleep 300"])
             pid = int(channel.read_line(10) or b"0")
-            assert Path(f"/proc/{pid}").exists()
-        assert not Path(f"/proc/{pid}").exists()
+            assert process_start(pid) is not None
+        assert process_start(pid) is None
         with socket.create_server(("127.0.0.1", device.port)):
             pass  # the port is free again
 
@@ -78,6 +79,6 @@ if find_sshd() is not None:  # the rest needs the real one
             assert stop(tmp_path)
         link.close()
         deadline = time.monotonic() + 10
-        while Path(f"/proc/{pid}").exists():
+        while process_start(pid) is not None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
