@@ -29,6 +29,9 @@ __all__ = ["HostKey", "Limits", "SSHTransport", "connect", "fetch_host_key"]
 
 _CHUNK_BYTES = 32768
 
+_BROKEN_OFF = ("server connection dropped", "socket is closed")
+"""What paramiko says of a channel whose far end has ended while the connection holds."""
+
 
 def connect(device: Device, limits: Limits | None = None) -> SSHTransport:
     """Reach a board, through its jump host if it has one, check who it is, and show it our key.
@@ -69,9 +72,11 @@ class SSHTransport:
             name = self._link.device_id
             if expired.is_set() or isinstance(error, TimeoutError) or "timeout" in str(error).lower():
                 raise DeviceTimeout(f"{name} took longer than {seconds:g} s for {doing}.", name) from error
-            if not self._link.is_active():
+            if self._link.is_lost():
                 raise DeviceLost(f"{self._link.name} broke during {doing}.", name) from error
             reason = getattr(error, "strerror", None) or str(error)
+            if isinstance(error, EOFError) or any(words in reason.lower() for words in _BROKEN_OFF):
+                raise DeviceLost(f"{name} broke off {doing}: run this again.", name) from error
             raise DeviceError(f"{name} refused {doing} ({escape(reason, 200)}).", name) from error
         finally:
             timer.cancel()
