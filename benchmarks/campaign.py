@@ -30,9 +30,9 @@ from peer_protocol import RUNS, WARM_UPS, Peer, PeerResult
 from sleeping_runtime import SPEC
 
 from edgecost.stages.planning import measure_config
-from profiler.fleet.devices import load_devices
+from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.plugins import using
-from profiler.fleet.session import connect
+from profiler.fleet.sessions.session import connect
 from profiler.fleet.targets import Device, Target
 from profiler.fleet.virtual.background import start, stop
 from profiler.measure.campaign import Campaign

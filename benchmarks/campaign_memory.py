@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from edgecost.stages.planning import PlanOptions, measure_config, plan_jobs
-from profiler.fleet.session import connect
+from profiler.fleet.sessions.session import connect
 from profiler.fleet.virtual.loopback import Fleet
 from profiler.measure.campaign import Campaign
 from profiler.workloads.artefacts import ArtefactCache

@@ -110,7 +110,7 @@ def run_quickstart(options: QuickstartOptions, progress: Progress) -> dict[str, 
 @contextmanager
 def _fleet() -> Iterator[tuple[Device, ...]]:
     """The six boards: those that `edgecost fleet up` started, or started here for the length of the block."""
-    from profiler.fleet.devices import load_devices
+    from profiler.fleet.inventory.devices import load_devices
     from profiler.fleet.virtual.background import status
     from profiler.fleet.virtual.loopback import Fleet
 

@@ -98,8 +98,8 @@ def trust(
     """
     from edgecost.stages.targets import all_devices
     from profiler.errors import ConfigError
-    from profiler.fleet.devices import find_device
-    from profiler.fleet.editing import pin
+    from profiler.fleet.inventory.devices import find_device
+    from profiler.fleet.inventory.editing import pin
 
     device = find_device(all_devices(devices), device_id)
     if jump and device.jump is None:
@@ -160,8 +160,8 @@ def schema(
 
     Example: edgecost devices schema --out schemas/devices.schema.json
     """
-    from profiler.fleet.schema import schema_text
-    from profiler.fleet.yamltext import write_atomically
+    from profiler.fleet.inventory.schema import schema_text
+    from profiler.fleet.inventory.yamltext import write_atomically
 
     if out is None:
         typer.echo(schema_text(), nl=False)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import ConfigError
-from profiler.fleet.describe import Survey, entry_text, survey
-from profiler.fleet.devices import load_document
-from profiler.fleet.editing import append, refuse_taken
-from profiler.fleet.schema import MODELINE
+from profiler.fleet.inventory.describe import Survey, entry_text, survey
+from profiler.fleet.inventory.devices import load_document
+from profiler.fleet.inventory.editing import append, refuse_taken
+from profiler.fleet.inventory.schema import MODELINE
 from profiler.fleet.targets import Device, JumpHost
 
 __all__ = ["Newcomer"]

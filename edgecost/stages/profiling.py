@@ -102,7 +102,7 @@ def profile_targets(
     """
     refuse_twins([device for device, _ in chosen])
     if connect is None:
-        from profiler.fleet.session import connect as connect_over_ssh
+        from profiler.fleet.sessions.session import connect as connect_over_ssh
 
         connect = connect_over_ssh
     limits = limits or CampaignLimits()

@@ -12,7 +12,7 @@ from profiler.errors import ConfigError
 from profiler.fleet.targets import Device, Target
 
 if TYPE_CHECKING:
-    from profiler.fleet.entries import DeviceEntry
+    from profiler.fleet.inventory.entries import DeviceEntry
 
 __all__ = ["all_devices", "declared_entries", "find_target", "select_targets"]
 
@@ -23,14 +23,14 @@ def all_devices(devices_file: Path | None) -> tuple[Device, ...]:
     Raises:
         ConfigError: when a file is malformed, or none exists.
     """
-    from profiler.fleet.devices import load_devices, mark_shared
+    from profiler.fleet.inventory.devices import load_devices, mark_shared
 
     return mark_shared(device for f in _files(devices_file) for device in load_devices(f))
 
 
 def declared_entries(devices_file: Path | None) -> dict[str, DeviceEntry]:
     """What the same files declare about each device besides how to reach it: sensors, thermal zones, throttling."""
-    from profiler.fleet.devices import load_document
+    from profiler.fleet.inventory.devices import load_document
 
     return {entry.id: entry for f in _files(devices_file) for entry in load_document(f).devices}
 

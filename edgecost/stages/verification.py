@@ -64,7 +64,7 @@ def verify_study(
         DeviceError: when the board cannot be used.
         MeasurementError: when the measurement failed on the board.
     """
-    from profiler.fleet.session import connect
+    from profiler.fleet.sessions.session import connect
     from profiler.measure.campaign import Campaign
     from profiler.measure.jobs import model_jobs
     from profiler.measure.lowering import Lowerings

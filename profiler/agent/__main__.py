@@ -42,7 +42,7 @@ def _run(command: str, rest: List[str]) -> int:
 
         return end(rest[0], int(rest[1]), rest[2])
     if command == "worker":
-        from .worker import work
+        from .worker.worker import work
 
         return work(json.loads(rest[0]) if rest else {})
     from .facts import facts

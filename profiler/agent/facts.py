@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 from . import environments, plugins
 from .cpus import allowed_cpus, clusters, frequency_mhz, governor, is_pinned, number, ranges, text
-from .sensors import counters
+from .worker.sensors import counters
 
 DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),

@@ -12,7 +12,7 @@ import re
 from typing import Any, Dict
 
 from . import runtimes
-from .timing import Settings
+from .worker.timing import Settings
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_CPU = 65535

@@ -119,8 +119,8 @@ def _start(place: Place, owner: Dict[str, Any], lease: Lease) -> socket.socket:
     connects is heard as soon as the daemon is ready.
     """
     # the daemon's modules are imported and its journal is opened here, where somebody hears of what goes wrong
-    from .detached import detach
-    from .journal import Journal
+    from .daemon.detached import detach
+    from .daemon.journal import Journal
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.closing(lease), listener:

@@ -9,7 +9,7 @@ import time
 from typing import List, Tuple
 
 from . import boardlease, processes
-from .child import MARK
+from .daemon.child import MARK
 from .place import lease_of
 
 TERM_S = 2.0

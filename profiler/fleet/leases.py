@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from profiler.errors import DeviceBusy, StorageError
-from profiler.fleet.identity import owner_name
+from profiler.fleet.sessions.identity import owner_name
 
 __all__ = ["machine_lease", "owner_text"]
 

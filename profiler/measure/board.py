@@ -1,6 +1,6 @@
 """What a campaign needs of a board, as protocols: the seam between measuring and reaching.
 
-`profiler.fleet.session.BoardSession` is the real board; a virtual one or a test's fake is another.
+`profiler.fleet.sessions.session.BoardSession` is the real board; a virtual one or a test's fake is another.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Board(Protocol):
 
 
 class SessionFactory(Protocol):
-    """Opens a session with a device: `profiler.fleet.session.connect`."""
+    """Opens a session with a device: `profiler.fleet.sessions.session.connect`."""
 
     def __call__(self, device: Device, session: str, /) -> Board:
         """`session` names the work: sessions of one name share the board's journal. DeviceError if unreachable."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from profiler.fleet.identity import session_id
+from profiler.fleet.sessions.identity import session_id
 from profiler.fleet.targets import Device, Target
 from profiler.measure.board import ArtefactSource, SessionFactory
 from profiler.measure.config import MeasureConfig
@@ -65,7 +65,7 @@ class Campaign:
     """Measures jobs on boards, into a folder of results.
 
     Args:
-        session_factory: opens a session with a device (`profiler.fleet.session.connect`).
+        session_factory: opens a session with a device (`profiler.fleet.sessions.session.connect`).
         source: builds artefacts; asked from several threads.
         results_dir: runs are kept in results_dir/<device>/<run-id>.
         config: how long and how often to measure.

@@ -19,7 +19,7 @@ import pytest
 
 from edgecost.cli import main
 from profiler.errors import AuthenticationFailed, ConfigError, HostKeyMismatch
-from profiler.fleet.devices import load_devices
+from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import CommandResult
 from profiler.fleet.transport.ssh import connect

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from profiler.fleet.provisioning import Provisioned
-from profiler.fleet.session import connect
+from profiler.fleet.sessions.session import connect
 from profiler.fleet.targets import Device
 from profiler.measure.campaign import Campaign
 from profiler.measure.config import MeasureConfig

@@ -8,7 +8,7 @@ import pytest
 
 from profiler.errors import DeviceError
 from profiler.fleet.provisioning import Provisioned
-from profiler.fleet.session import connect
+from profiler.fleet.sessions.session import connect
 from profiler.fleet.targets import Device
 from profiler.fleet.virtual.aarch64.board import Aarch64Board
 from profiler.measure.board import BoardJob

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from profiler.fleet.provisioning import Provisioned
-from profiler.fleet.session import BoardSession, connect
+from profiler.fleet.sessions.session import BoardSession, connect
 from profiler.fleet.targets import Device
 from profiler.measure.config import MeasureConfig
 from profiler.workloads.artefacts import ArtefactCache

@@ -26,7 +26,8 @@ import numpy as np
 import pytest
 
 import profiler.agent.plugins
-from profiler.agent import failures, outputs, runtimes
+from profiler.agent import outputs, runtimes
+from profiler.agent.worker import failures
 from profiler.fleet import plugins
 from profiler.fleet.runtime_spec import RuntimeSpec
 from profiler.fleet.targets import Precision

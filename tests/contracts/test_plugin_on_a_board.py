@@ -13,7 +13,7 @@ import pytest
 
 from profiler.fleet import plugins
 from profiler.fleet.agent_bundle import build_agent
-from profiler.fleet.session import BoardSession
+from profiler.fleet.sessions.session import BoardSession
 from profiler.fleet.targets import Device, Target
 from profiler.fleet.transport.local import LocalTransport
 from profiler.measure.config import MeasureConfig

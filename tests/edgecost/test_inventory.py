@@ -13,8 +13,8 @@ from ssh_servers import USER, BentServer
 
 from edgecost.cli import main
 from profiler.errors import ConfigError
-from profiler.fleet.devices import load_devices, load_document
-from profiler.fleet.schema import MODELINE, schema_text
+from profiler.fleet.inventory.devices import load_devices, load_document
+from profiler.fleet.inventory.schema import MODELINE, schema_text
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -265,7 +265,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Boards
     from edgecost.cli import main
 
     def call(boards: Boards) -> int:
-        monkeypatch.setattr("profiler.fleet.session.connect", boards.connect)
+        monkeypatch.setattr("profiler.fleet.sessions.session.connect", boards.connect)
         one = "  - {{id: {0}, host: {0}.example, user: me, targets: [{{runtime: onnxruntime, precision: fp32}}]}}\n"
         listed = "".join(one.format(name) for name in boards.worlds)
         (tmp_path / "devices.yaml").write_text("version: 1\ndevices:\n" + listed)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from profiler.fleet.identity import process_start
+from profiler.fleet.sessions.identity import process_start
 from profiler.fleet.targets import Device, LeaseTerms, Target
 from profiler.fleet.virtual.leftovers import processes_of
 from profiler.fleet.virtual.loopback import Fleet

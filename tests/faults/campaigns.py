@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from profiler.errors import EdgeCostError
-from profiler.fleet.conversation import SessionLimits
 from profiler.fleet.plugins import using
-from profiler.fleet.session import BoardSession
+from profiler.fleet.sessions.conversation import SessionLimits
+from profiler.fleet.sessions.session import BoardSession
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import Limits
 from profiler.fleet.transport.ssh import connect as connect_ssh

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import EdgeCostError
-from profiler.fleet.devices import load_devices
+from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.targets import Device
 from tests.faults.arena import Arena, Bench, chaotic
 from tests.faults.campaigns import campaign, knowing_chaos

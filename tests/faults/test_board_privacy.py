@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from profiler.agent.holdings import Survey
+from profiler.agent.daemon.holdings import Survey
 from tests.faults.arena import Bench, wait_until
 from tests.faults.campaigns import Running, records
 from tests.faults.chaos_runtime import Task

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import EdgeCostError
-from profiler.fleet import attaching, pushing, stale
-from profiler.fleet.session import BoardSession, SessionLimits
+from profiler.fleet.sessions import attaching, pushing, stale
+from profiler.fleet.sessions.session import BoardSession, SessionLimits
 from profiler.fleet.targets import Device, LeaseTerms, Target
 from profiler.fleet.transport.ssh import Limits
 from profiler.fleet.transport.ssh import connect as connect_ssh

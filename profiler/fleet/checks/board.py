@@ -11,12 +11,12 @@ from profiler.fleet.checks.models import Models, check_libraries, check_target
 from profiler.fleet.checks.probe import Probe, ask
 from profiler.fleet.checks.sensing import check_sensing, commands_of, files_of
 from profiler.fleet.checks.surroundings import check_clock, check_python, check_shell, check_space
-from profiler.fleet.entries import DeviceEntry
+from profiler.fleet.inventory.entries import DeviceEntry
 from profiler.fleet.messages import Facts
-from profiler.fleet.session import BoardSession, SessionLimits
+from profiler.fleet.sessions.session import BoardSession, SessionLimits
+from profiler.fleet.sessions.workplace import Workplace, prepare
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import Workplace, prepare
 
 __all__ = ["Checkup", "check", "examine"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.checks.probe import Policy, Probe
-from profiler.fleet.entries import ClusterEntry, DeviceEntry, TargetEntry
+from profiler.fleet.inventory.entries import ClusterEntry, DeviceEntry, TargetEntry
 from profiler.fleet.targets import Cluster
 
 __all__ = ["check_cores", "find_clusters", "ranges"]

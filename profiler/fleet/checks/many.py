@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from profiler.fleet.checks.board import Checkup
 from profiler.fleet.checks.findings import Finding, warning
 from profiler.fleet.checks.models import Models
-from profiler.fleet.entries import DeviceEntry
+from profiler.fleet.inventory.entries import DeviceEntry
 from profiler.fleet.targets import Device
 
 __all__ = ["check_all"]

@@ -16,10 +16,10 @@ from typing import Self
 from profiler.errors import EdgeCostError
 from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.messages import Facts, Reply
-from profiler.fleet.session import BoardSession
+from profiler.fleet.sessions.session import BoardSession
+from profiler.fleet.sessions.workplace import COMMAND_S, complaint
 from profiler.fleet.targets import Device, Precision, Runtime, Target
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import COMMAND_S, complaint
 from profiler.measure.config import MeasureConfig
 from profiler.workloads.artefacts import Artefact, ArtefactCache
 from profiler.workloads.build import WorkloadBuilder

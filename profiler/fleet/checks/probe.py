@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from profiler.fleet.messages import escape
+from profiler.fleet.sessions.workplace import COMMAND_S, MARK
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import COMMAND_S, MARK
 
 __all__ = ["Policy", "Probe", "Python", "Zone", "ask", "find_pythons"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.checks.probe import Probe
-from profiler.fleet.entries import DeviceEntry, SensorEntry, ThermalEntry, ThrottleEntry
+from profiler.fleet.inventory.entries import DeviceEntry, SensorEntry, ThermalEntry, ThrottleEntry
+from profiler.fleet.sessions.workplace import COMMAND_S, complaint
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import COMMAND_S, complaint
 
 __all__ = ["check_sensing", "commands_of", "files_of", "throttle_word"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from profiler.errors import DeviceError, DeviceLost, DeviceTimeout
 from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.checks.probe import Probe, find_pythons
+from profiler.fleet.sessions.workplace import COMMAND_S, Workplace, complaint
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import COMMAND_S, Workplace, complaint
 
 __all__ = ["OLDEST_PYTHON", "check_clock", "check_python", "check_shell", "check_space", "command_seconds"]
 

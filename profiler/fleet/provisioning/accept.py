@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from profiler.errors import ArtefactError, ConfigError, DeviceError, UnsupportedOperator
 from profiler.fleet.messages import Reply, escape
-from profiler.fleet.session import BoardSession
+from profiler.fleet.sessions.session import BoardSession
 from profiler.fleet.targets import Target
 from profiler.measure.config import MeasureConfig
 from profiler.measure.record import Status

@@ -24,7 +24,7 @@ from profiler.fleet.provisioning.installing import Installer, NothingWorks, Say,
 from profiler.fleet.provisioning.platform_tags import BoardPython
 from profiler.fleet.provisioning.requirements import Package, packages, targets_by_runtime
 from profiler.fleet.provisioning.wheels import WheelCache
-from profiler.fleet.session import BoardSession, connect
+from profiler.fleet.sessions.session import BoardSession, connect
 from profiler.fleet.targets import Device, Target
 
 __all__ = ["Provisioned", "provision"]

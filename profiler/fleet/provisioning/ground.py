@@ -27,10 +27,10 @@ from profiler.fleet.provisioning.answers import (
     nonsense,
 )
 from profiler.fleet.provisioning.wheels import Wheel
-from profiler.fleet.pushing import put
+from profiler.fleet.sessions.pushing import put
+from profiler.fleet.sessions.workplace import COMMAND_S, Workplace, complaint, prepare
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import COMMAND_S, Workplace, complaint, prepare
 
 __all__ = ["Ground", "Tree", "break_ground"]
 

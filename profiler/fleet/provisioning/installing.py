@@ -19,7 +19,7 @@ from profiler.fleet.provisioning.platform_tags import BoardPython
 from profiler.fleet.provisioning.requirements import Package, below
 from profiler.fleet.provisioning.resolving import Conflict, Found, NeedsGpuLibraries, resolve
 from profiler.fleet.provisioning.wheels import Wheel, WheelCache, digest_of
-from profiler.fleet.session import connect
+from profiler.fleet.sessions.session import connect
 from profiler.fleet.targets import Device
 
 __all__ = ["Installer", "NothingWorks", "Say", "Via"]

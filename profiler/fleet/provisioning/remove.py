@@ -8,11 +8,11 @@ from profiler.errors import AgentCrashed, DeviceBusy, DeviceError, DeviceLost, D
 from profiler.fleet.provisioning.answers import nonsense
 from profiler.fleet.provisioning.ground import Ground
 from profiler.fleet.provisioning.installing import Say
-from profiler.fleet.session import connect
-from profiler.fleet.stale import busy, parse_holder
+from profiler.fleet.sessions.session import connect
+from profiler.fleet.sessions.stale import busy, parse_holder
+from profiler.fleet.sessions.workplace import COMMAND_S, Workplace, complaint
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import Transport
-from profiler.fleet.workplace import COMMAND_S, Workplace, complaint
 
 __all__ = ["Removed", "deprovision"]
 

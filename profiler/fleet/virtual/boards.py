@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from profiler.errors import ConfigError, StorageError
+from profiler.fleet.inventory.yamltext import write_atomically
 from profiler.fleet.targets import Precision, Runtime
-from profiler.fleet.yamltext import write_atomically
 
 __all__ = ["BOARDS", "MACHINE", "USER", "Board", "BoardFiles", "prepare", "write_devices"]
 

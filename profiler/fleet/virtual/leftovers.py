@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from profiler.fleet.identity import process_start
+from profiler.fleet.sessions.identity import process_start
 
 __all__ = ["end_processes", "processes_of"]
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import IO, Literal, Protocol, Self
 
 from profiler.errors import ConfigError, StorageError
-from profiler.fleet.devices import load_devices
+from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.targets import Device
 from profiler.fleet.virtual.boards import BoardFiles, prepare, write_devices
 from profiler.fleet.virtual.in_process import InProcess

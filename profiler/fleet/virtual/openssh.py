@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from profiler.errors import ConfigError, DeviceTimeout
-from profiler.fleet.identity import process_start
+from profiler.fleet.inventory.yamltext import write_atomically
+from profiler.fleet.sessions.identity import process_start
 from profiler.fleet.virtual.boards import BoardFiles
-from profiler.fleet.yamltext import write_atomically
 
 __all__ = ["OpenSSH", "find_sshd"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from profiler.fleet.identity import process_start
-from profiler.fleet.yamltext import write_atomically
+from profiler.fleet.inventory.yamltext import write_atomically
+from profiler.fleet.sessions.identity import process_start
 
 __all__ = ["FleetState", "is_alive", "process_start", "read_state", "remove_state", "this_process", "write_state"]
 

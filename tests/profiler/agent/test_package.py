@@ -69,8 +69,8 @@ def test_the_wall_clock_is_written_for_people_only() -> None:
 
 def test_serving_needs_the_standard_library_only_and_imports_no_runtime(pyz: Path) -> None:
     check = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import edgecost_agent.detached, edgecost_agent.worker;"
-        "import edgecost_agent.relay, edgecost_agent.stale;"
+        "import sys; sys.path.insert(0, sys.argv[1]); import edgecost_agent.daemon.detached;"
+        "import edgecost_agent.worker.worker, edgecost_agent.relay, edgecost_agent.stale;"
         "print(sorted({'numpy', 'onnxruntime', 'torch', 'ai_edge_litert'} & set(sys.modules)))"
     )
     isolated = subprocess.run([sys.executable, "-I", "-S", "-c", check, str(pyz)], capture_output=True, text=True)

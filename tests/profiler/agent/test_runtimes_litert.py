@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from profiler.agent import failures, outputs, runtimes
+from profiler.agent import outputs, runtimes
 from profiler.agent.runtimes import AcceleratorMissing, litert
+from profiler.agent.worker import failures
 from profiler.workloads.artefacts import ArtefactCache
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Workload

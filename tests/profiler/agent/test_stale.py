@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from profiler.agent import processes, stale
-from profiler.agent.child import MARK
+from profiler.agent.daemon.child import MARK
 
 Attach = Callable[..., Any]
 Until = Callable[[Callable[[], bool]], None]

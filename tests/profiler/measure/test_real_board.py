@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from profiler.fleet.session import BoardSession
+from profiler.fleet.sessions.session import BoardSession
 from profiler.fleet.targets import Device, Target
 from profiler.fleet.transport.local import LocalTransport
 from profiler.measure.campaign import Campaign

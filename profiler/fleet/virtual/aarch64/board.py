@@ -17,13 +17,13 @@ from typing import IO
 import yaml
 
 from profiler.errors import ConfigError, DeviceTimeout, StorageError
-from profiler.fleet.devices import load_devices
+from profiler.fleet.inventory.devices import load_devices
+from profiler.fleet.inventory.yamltext import write_atomically
 from profiler.fleet.targets import Device
 from profiler.fleet.virtual.aarch64 import keys, recipe
 from profiler.fleet.virtual.aarch64.emulator import Emulated
 from profiler.fleet.virtual.aarch64.processor import find_processor, write_files
 from profiler.fleet.virtual.aarch64.root import build
-from profiler.fleet.yamltext import write_atomically
 
 __all__ = ["BOARD_ID", "Aarch64Board"]
 

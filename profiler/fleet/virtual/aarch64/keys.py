@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from profiler.errors import ConfigError
-from profiler.fleet.yamltext import write_atomically
+from profiler.fleet.inventory.yamltext import write_atomically
 
 __all__ = ["fingerprint", "public_key"]
 

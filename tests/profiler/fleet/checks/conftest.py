@@ -8,7 +8,7 @@ import pytest
 from board_trees import grow
 
 from profiler.fleet.checks.probe import Probe, ask
-from profiler.fleet.entries import DeviceEntry
+from profiler.fleet.inventory.entries import DeviceEntry
 from profiler.fleet.transport.local import LocalTransport
 
 Look = Callable[..., Probe]

@@ -13,7 +13,7 @@ import pytest
 from profiler.errors import DeviceLost, EdgeCostError
 from profiler.fleet.checks import Finding, board, check, examine
 from profiler.fleet.checks.models import Models, check_target
-from profiler.fleet.entries import DeviceEntry
+from profiler.fleet.inventory.entries import DeviceEntry
 from profiler.fleet.messages import Facts, Reply
 from profiler.fleet.targets import Cluster, Device, Target
 from profiler.fleet.transport.base import CommandResult

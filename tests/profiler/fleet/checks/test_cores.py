@@ -8,7 +8,7 @@ import pytest
 from profiler.fleet.checks.cores import check_cores, ranges
 from profiler.fleet.checks.findings import Finding
 from profiler.fleet.checks.probe import Probe
-from profiler.fleet.entries import DeviceEntry
+from profiler.fleet.inventory.entries import DeviceEntry
 
 Look = Callable[..., Probe]
 Declare = Callable[..., DeviceEntry]

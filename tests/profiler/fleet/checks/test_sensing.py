@@ -9,7 +9,7 @@ import pytest
 from profiler.fleet.checks.findings import Finding
 from profiler.fleet.checks.probe import Probe, ask
 from profiler.fleet.checks.sensing import check_sensing, commands_of, files_of, throttle_word
-from profiler.fleet.entries import DeviceEntry
+from profiler.fleet.inventory.entries import DeviceEntry
 from profiler.fleet.transport.base import CommandResult
 from profiler.fleet.transport.local import LocalTransport
 

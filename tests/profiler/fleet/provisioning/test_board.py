@@ -18,7 +18,7 @@ from profiler.fleet.provisioning import Provisioned, provision
 from profiler.fleet.provisioning.accept import make_probes, try_probes
 from profiler.fleet.provisioning.ground import Ground
 from profiler.fleet.provisioning.index import Index
-from profiler.fleet.session import BoardSession, connect
+from profiler.fleet.sessions.session import BoardSession, connect
 from profiler.fleet.targets import Device, Target
 
 GOOD_NAME = re.compile(r"onnxruntime \d+(\.\d+)+")

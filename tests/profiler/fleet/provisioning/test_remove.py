@@ -9,7 +9,7 @@ import pytest
 from profiler.errors import DeviceBusy, DeviceError
 from profiler.fleet.provisioning import Removed, deprovision, provision
 from profiler.fleet.provisioning.remove import _find
-from profiler.fleet.session import connect
+from profiler.fleet.sessions.session import connect
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import CommandResult
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from profiler.errors import ConfigError, StorageError
-from profiler.fleet.devices import load_devices
+from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.transport.ssh import connect
 from profiler.fleet.virtual import serve
 from profiler.fleet.virtual.background import start, status, stop

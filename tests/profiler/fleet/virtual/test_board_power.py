@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from profiler.errors import ConfigError, DeviceLost, Unreachable
-from profiler.fleet.identity import process_start
-from profiler.fleet.session import connect as open_session
+from profiler.fleet.sessions.identity import process_start
+from profiler.fleet.sessions.session import connect as open_session
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import connect
 from profiler.fleet.virtual import leftovers

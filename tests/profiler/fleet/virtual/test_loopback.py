@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from profiler.errors import AuthenticationFailed, ConfigError, DeviceError, DeviceLost, StorageError, Unreachable
-from profiler.fleet.devices import load_document
+from profiler.fleet.inventory.devices import load_document
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import SSHTransport, connect
 from profiler.fleet.virtual.boards import BOARDS, prepare

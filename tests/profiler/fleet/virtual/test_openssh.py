@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from profiler.errors import AuthenticationFailed, ConfigError
-from profiler.fleet.devices import load_devices
-from profiler.fleet.identity import process_start
+from profiler.fleet.inventory.devices import load_devices
+from profiler.fleet.sessions.identity import process_start
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import connect
 from profiler.fleet.virtual import openssh
