@@ -113,7 +113,9 @@ class Campaign:
             folder.write_header(device, target, self.config, facts)
 
         session = session_name(device, target, self.config, self.results_dir, run_id)
-        link = Link(self.session_factory, device, session, check, self.limits, self.progress, self.stop)
+        link = Link(
+            self.session_factory, device, session, check, self.limits, self.progress, self.stop, met=folder.is_begun
+        )
         wanted = (job for group in plan.groups(0) for job in group)
         with (
             Journal(folder.journal_path) as journal,

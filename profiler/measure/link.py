@@ -38,6 +38,7 @@ class Link:
         limits: how long to wait.
         progress: is told of faults.
         stop: ends every pause at once when it is set.
+        met: whether the board has answered in an earlier part of this run.
 
     Attributes:
         facts: what the board said last.
@@ -53,6 +54,7 @@ class Link:
         limits: CampaignLimits,
         progress: Progress,
         stop: threading.Event,
+        met: bool = False,
     ) -> None:
         self.device = device
         self.facts: dict[str, Any] = {}
@@ -64,7 +66,7 @@ class Link:
         self._progress = progress
         self._stop = stop
         self._board: Board | None = None
-        self._met = False
+        self._met = met
         self._faults = 0
 
     def __enter__(self) -> Self:

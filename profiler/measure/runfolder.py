@@ -154,6 +154,11 @@ class RunFolder:
             )
         return data
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a board has answered in this run already."""
+        return self._header_path.exists()
+
     def check_same(self, device: Device, target: Target, config: MeasureConfig) -> None:
         """Refuse to mix measurements of two kinds in one run.
 

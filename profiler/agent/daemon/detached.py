@@ -16,6 +16,7 @@ from ..boardlease import Lease
 from ..place import Place
 from .daemon import Daemon, log
 from .journal import Journal
+from .tidying import tidy
 
 MOST_LOG_BYTES = 1 << 20
 FAILED_EXIT = 70
@@ -69,6 +70,7 @@ def _serve(place: Place, owner: Dict[str, Any], lease: Lease, listener: socket.s
     left = stale.sweep()
     if left:
         log("%d processes of an agent that is gone were still there" % left)
+    tidy(place)
     _write_card(place.card)
     if journal.cut_bytes:
         log("%d torn bytes were cut off the journal" % journal.cut_bytes)

@@ -9,6 +9,7 @@ Nothing here waits, apart from the moments in which a worker is started or ended
 from __future__ import annotations
 
 import json
+import signal
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -21,6 +22,11 @@ from .child import Child, Confinement
 
 PREPARE_S = 50.0
 """For starting a worker and importing a runtime (from a slow card, torch takes half a minute); not the job's time."""
+
+SHARED_SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT)
+GRACE_S = 1.0
+"""A board that goes down ends all processes, in any order: a job whose worker went that way is not blamed until this
+much later, when the agent would have been ended too."""
 
 Reply = Dict[str, Any]
 
@@ -49,6 +55,8 @@ class Runner:
         self._kills = 0
         self._fresh = False
         self._taken_up = False
+        self._blame_at = 0.0
+        self._ended_by = 0
 
     @property
     def running(self) -> Optional[str]:
@@ -63,6 +71,7 @@ class Runner:
         self._began = time.monotonic()
         self._deadline = self._began + PREPARE_S
         self._taken_up = False
+        self._blame_at = 0.0
         # a worker found dead before it takes this job up has died of something else: there is one more try
         self._fresh = self._child is None or not self._child.lives()
         try:
@@ -72,6 +81,8 @@ class Runner:
 
     def result(self) -> Optional[Reply]:
         """The reply to the job in hand, once there is one; then there is no job in hand any more."""
+        if time.monotonic() < self._blame_at:
+            return None
         reply, self._reply = self._reply, None
         if reply is not None:
             reply["env"]["attempt_s"] = round(time.monotonic() - self._began, 3)
@@ -100,7 +111,7 @@ class Runner:
         """When somebody must look at this again at the latest, by time.monotonic."""
         if self._job is None:
             return None
-        return self._began if self._reply is not None else self._deadline
+        return max(self._began, self._blame_at) if self._reply is not None else self._deadline
 
     def attend(self, ready: Sequence[int]) -> None:
         """Do what the ready descriptors and the clock ask for."""
@@ -210,6 +221,8 @@ class Runner:
                 end = self._end_worker()
         if said:
             end = failures.Death("crashed", failures.shorten(said))
+        elif self._ended_by in SHARED_SIGNALS and end.status == "crashed":
+            self._blame_at = time.monotonic() + GRACE_S
         self._fail(end)
 
     def _timed_out(self) -> None:
@@ -229,4 +242,5 @@ class Runner:
         if child is None:
             return failures.Death("crashed", "there was no worker")
         status = child.end()
+        self._ended_by = -status
         return failures.death(status, self._stage, child.last_words(), killed_for_memory)

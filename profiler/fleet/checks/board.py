@@ -10,7 +10,7 @@ from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.checks.models import Models, check_libraries, check_target
 from profiler.fleet.checks.probe import Probe, ask
 from profiler.fleet.checks.sensing import check_sensing, commands_of, files_of
-from profiler.fleet.checks.surroundings import check_clock, check_python, check_shell, check_space
+from profiler.fleet.checks.surroundings import check_clock, check_logout, check_python, check_shell, check_space
 from profiler.fleet.inventory.entries import DeviceEntry
 from profiler.fleet.messages import Facts
 from profiler.fleet.sessions.session import BoardSession, SessionLimits
@@ -74,6 +74,7 @@ class Checkup:
         probe = ask(transport, commands, files)
         yield check_clock(probe)
         yield from check_shell(transport, probe)
+        yield from check_logout(probe)
         if declared is not None:
             yield from check_cores(declared, probe)
             yield from check_sensing(declared, probe, transport)

@@ -60,6 +60,8 @@ for r in "$sys"/class/powercap/*-rapl:*; do
   one "$r/name"; n=$v; one "$r/energy_uj"; say chip rapl "$n"
   [ -n "$v" ] && say channel rapl "$n" energy_uj
 done
+m=org.freedesktop.login1
+say logout "$(busctl get-property $m "/$(echo $m | tr . /)" $m.Manager KillUserProcesses 2>/dev/null < /dev/null)"
 for a in "$@"; do case $a in
   command:*) c=${{a#*:}}; p=$(command -v -- "$c" 2>/dev/null) && say command "$c" "$p";;
   file:*) IFS=; for f in ${{a#*:}}; do [ -e "$f" ] && say file "${{a#*:}}" "$f"; done; unset IFS;;
@@ -105,6 +107,7 @@ class Probe:
         chips: (kind, name) -> what can be read of it; kind is hwmon, iio or rapl.
         commands: where the programs that were asked for are.
         files: what the patterns that were asked for stand for.
+        logout_kills: whether the login manager ends all of a user's processes when the last session ends.
     """
 
     banner: tuple[str, ...] = ()
@@ -124,6 +127,7 @@ class Probe:
     chips: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
+    logout_kills: bool = False
 
 
 def ask(
@@ -187,6 +191,8 @@ def _take(probe: Probe, kind: str, words: list[str]) -> None:
     elif kind == "memory":
         kilobytes = _number(words[0])
         probe.memory_mb = kilobytes // 1024 if kilobytes else None
+    elif kind == "logout":
+        probe.logout_kills = words[0] == "b true"
     elif kind == "cpu":
         for cpu in _cpus(words[0]):
             probe.cpus[cpu] = _number(words[1])

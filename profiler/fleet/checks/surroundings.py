@@ -12,7 +12,15 @@ from profiler.fleet.checks.probe import Probe, find_pythons
 from profiler.fleet.sessions.workplace import COMMAND_S, Workplace, complaint
 from profiler.fleet.transport.base import Transport
 
-__all__ = ["OLDEST_PYTHON", "check_clock", "check_python", "check_shell", "check_space", "command_seconds"]
+__all__ = [
+    "OLDEST_PYTHON",
+    "check_clock",
+    "check_logout",
+    "check_python",
+    "check_shell",
+    "check_space",
+    "command_seconds",
+]
 
 OLDEST_PYTHON = (3, 7)
 
@@ -84,6 +92,15 @@ def check_clock(probe: Probe) -> Finding:
         f"its clock is {length} {side} this host's: certificates are refused, and installing from the network fails",
         "set it there: `sudo timedatectl set-ntp true`, or by hand with `sudo date -s`",
     )
+
+
+def check_logout(probe: Probe) -> Iterator[Finding]:
+    """Whether what we leave running survives our leaving."""
+    if probe.logout_kills:
+        yield warning(
+            "its login manager ends all processes of a user who logs out, so that a lost link ends the agent, too",
+            "set KillUserProcesses=no in /etc/systemd/logind.conf there, then `sudo systemctl restart systemd-logind`",
+        )
 
 
 def check_space(transport: Transport, place: Workplace) -> Iterator[Finding]:

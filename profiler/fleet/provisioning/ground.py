@@ -28,7 +28,7 @@ from profiler.fleet.provisioning.answers import (
 )
 from profiler.fleet.provisioning.wheels import Wheel
 from profiler.fleet.sessions.pushing import put
-from profiler.fleet.sessions.workplace import COMMAND_S, Workplace, complaint, prepare
+from profiler.fleet.sessions.workplace import COMMAND_S, MAKE_WORKDIR, Workplace, complaint, prepare
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import Transport
 
@@ -40,13 +40,7 @@ _BOOTSTRAP = "import json,sys;exec(json.loads(sys.stdin.readline()))"
 
 _VERSION = "import sys;print('edgecost:%d.%d'%sys.version_info[:2])"
 
-_MADE = (
-    'umask 077; d=$1; case "$d" in "~/"*) d="$HOME/${d#??}";; esac; test -d "$d" && exit 0; t=$d; '
-    'while p=$(dirname -- "$t") && ! test -d "$p"; do t=$p; done; '
-    'mkdir -p -- "$d" && cd -- "$(dirname -- "$t")" && t=$(pwd -P)/$(basename -- "$t") && '
-    'cd -- "$d" && printf "%s\\n" "$t" > made'
-)
-"""Makes the workdir `$1`, and notes in it the topmost folder that had to be made for it: removing will go that far."""
+_MADE = "umask 077; d=$1; " + MAKE_WORKDIR
 
 _UNPACK_S = 1800.0
 _PIP_S = 3600.0

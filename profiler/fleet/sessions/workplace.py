@@ -18,9 +18,17 @@ MARK = "edgecost:"
 
 _HASH = "import hashlib,sys;print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"
 
+MAKE_WORKDIR = (
+    'case "$d" in "~/"*) d="$HOME/${d#??}";; esac; '
+    'if ! test -d "$d"; then t=$d; while q=${t%/*} && ! test -d "$q/"; do t=$q; done; '
+    'mkdir -p -- "$d" && t=$(cd -- "${t%/*}/" && pwd -P)/${t##*/} && '
+    'printf "%s\\n" "$t" > "$d/made" || exit 1; fi; '
+)
+"""Makes the workdir `$d`, and notes in it the topmost folder that had to be made for it: removing will go that far."""
+
 _FIND = (
     "umask 077; d=$1; p=$2; s=$3; shift 3; "
-    'case "$d" in "~/"*) d="$HOME/${d#??}";; esac; '
+    f"{MAKE_WORKDIR}"
     'case "$p" in "~/"*) p="$HOME/${p#??}";; esac; '
     'mkdir -p -- "$d/agent" "$d/artefacts" "$d/sessions" && cd -- "$d" && test -w artefacts || exit 1; '
     'd=$(pwd -P); f="agent/$s.pyz"; h=-; '

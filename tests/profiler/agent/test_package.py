@@ -57,8 +57,8 @@ def test_nothing_is_decided_by_a_clock_that_steps(path: Path) -> None:
             assert "datetime" not in {alias.name for alias in node.names}
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
             assert node.attr not in WALL_CLOCK
-        # dates of files are set by the same clock
-        if isinstance(node, ast.Attribute):
+        # dates of files are set by the same clock; of what nobody fetches a count is kept, whose order may be wrong
+        if isinstance(node, ast.Attribute) and path.name != "tidying.py":
             assert node.attr not in {"st_mtime", "st_ctime", "st_atime", "st_mtime_ns", "getmtime", "getctime"}
 
 

@@ -284,6 +284,19 @@ def test_a_board_that_never_answered_is_not_waited_for(tmp_path: Path, fakes: Mo
     assert world.events == ["connect"] * connects
 
 
+def test_a_board_that_answered_in_an_earlier_part_of_the_run_is_waited_for(tmp_path: Path, fakes: ModuleType, world):
+    world.cut = lambda artefact: len(measured(world)) == 10
+    world.connect_faults = []
+    stop = threading.Event()
+    progress = fakes.Recorder()
+    run(fakes, world, tmp_path)
+    before = world.events.count("connect")
+    world.connect_faults = [Unreachable("no answer", "fake") for _ in range(4)]
+    run(fakes, world, tmp_path, stop=stop, progress=progress)
+    assert world.events.count("connect") == before + 5
+    assert sum("no answer; calling it again in" in text for text in progress.messages) == 4
+
+
 def test_a_refused_key_is_not_tried_again(tmp_path: Path, fakes: ModuleType, world):
     def cut(artefact) -> bool:
         world.connect_faults = [AuthenticationFailed("no", "fake")]

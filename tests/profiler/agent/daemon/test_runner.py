@@ -88,6 +88,25 @@ def test_a_worker_that_dies_is_blamed_on_its_job_and_replaced(
     assert "load_1min" in reply["env"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_that_was_killed_is_blamed_only_after_its_board_has_had_time_to_go_down(
+    runs: Runner, good_job: Job, pretend: Any, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    pretend(READY + STAGE % "import" + STAGE % "load" + f"os.kill(os.getpid(), {number.value})")
+    runs.take(good_job)
+    while runs._reply is None:
+        runs.attend(select.select(runs.readers(), runs.writers(), [], 30)[0] + runs.writers())
+    assert runs.result() is None
+    assert runs.running == good_job["id"]  # so that an agent that ends now journals no end of it
+    assert runs.deadline() == now[0] + runner.GRACE_S
+    now[0] += runner.GRACE_S
+    reply = runs.result()
+    assert reply is not None
+    assert reply["status"] == "crashed"
+
+
 def test_a_worker_that_dies_between_jobs_is_nobodys_fault(runs: Runner, good_job: Job, until: Until) -> None:
     assert do(runs, good_job)["status"] == "ok"
     assert runs._child is not None

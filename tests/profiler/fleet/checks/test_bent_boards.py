@@ -114,6 +114,14 @@ def test_a_clock_that_is_years_off(tmp_path: Path, tools: Path) -> None:
         assert check_clock(probe).level == level
 
 
+@pytest.mark.parametrize(("answer", "warned"), [("b true", 1), ("b false", 0), ("nonsense", 0)])
+def test_a_login_manager_that_ends_what_we_leave_running(tmp_path: Path, tools: Path, answer: str, warned: int) -> None:
+    script(tools / "busctl", f"test $# = 5 && test $5 = KillUserProcesses && echo {answer}")
+    with BentServer(tmp_path, environment={"PATH": f"{tools}:{os.environ['PATH']}"}) as board:
+        found = bad(check(no_models(board.device())), "warning")
+    assert len([finding for finding in found if "KillUserProcesses=no" in finding.remedy]) == warned
+
+
 def test_a_shell_that_prints_a_banner_and_is_slow(tmp_path: Path) -> None:
     prelude = "echo '*** Welcome to \033[31mthe lab ***'; echo; sleep 0.5"
     with BentServer(tmp_path, prelude=prelude) as board:
