@@ -18,7 +18,7 @@ __all__ = ["all_devices", "declared_entries", "find_target", "select_targets"]
 
 
 def all_devices(devices_file: Path | None) -> tuple[Device, ...]:
-    """The devices of a file; by default those of ./devices.yaml, and of the embedded fleet where it is up.
+    """The devices of a file; by default those of ./devices.yaml, and of the embedded fleets that were started here.
 
     Raises:
         ConfigError: when a file is malformed, or none exists.
@@ -38,7 +38,8 @@ def declared_entries(devices_file: Path | None) -> dict[str, DeviceEntry]:
 def _files(devices_file: Path | None) -> list[Path]:
     if devices_file is not None:
         return [devices_file]
-    found = [f for f in (Path("devices.yaml"), fleet_root() / "devices.yaml") if f.exists()]
+    folders = (Path(), fleet_root(), fleet_root() / "aarch64")
+    found = [folder / "devices.yaml" for folder in folders if (folder / "devices.yaml").exists()]
     if not found:
         raise ConfigError(
             "there is no devices.yaml here; write one, name one with --devices, or start six loopback boards "
