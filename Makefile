@@ -12,7 +12,7 @@ BENCHMARKS := $(addprefix benchmarks/,startup.py table_load.py price_nasbench201
 .PHONY: help install quickstart test test-aarch64 chaos lint format bench clean
 
 help:
-	@echo "make quickstart   six loopback boards: profile, fit, validate, search, verify, report (about 15 minutes)"
+	@echo "make quickstart   six loopback boards: profile, fit, validate, search, verify, report (about 10 minutes)"
 	@echo "make test         the tests"
 	@echo "make test-aarch64 a board of another architecture under QEMU: root, Debian and qemu-user-static (2 minutes)"
 	@echo "make chaos        300 jobs on six boards while everything that can break does, and long fuzzing (5 minutes)"
