@@ -16,20 +16,16 @@ from typing import Self
 from profiler.errors import EdgeCostError
 from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.messages import Facts, Reply
+from profiler.fleet.probing import probing_config, probing_workload
 from profiler.fleet.sessions.session import BoardSession
 from profiler.fleet.sessions.workplace import COMMAND_S, complaint
 from profiler.fleet.targets import Device, Precision, Runtime, Target
 from profiler.fleet.transport.base import Transport
-from profiler.measure.config import MeasureConfig
 from profiler.workloads.artefacts import Artefact, ArtefactCache
-from profiler.workloads.build import WorkloadBuilder
-from profiler.workloads.graph import Workload
 
 __all__ = ["Models", "check_libraries", "check_target"]
 
-_CONFIG = MeasureConfig(
-    rounds=1, min_batch_s=0.001, warmup_runs=1, warmup_s=0.0, min_batches=3, cap_s=0.2, job_timeout_s=120.0
-)
+_CONFIG = probing_config(job_timeout_s=120.0)
 
 _LOAD_LIBRARY = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 
@@ -41,7 +37,7 @@ class Models:
         self._folder = tempfile.TemporaryDirectory(prefix="edgecost-check-")
         self._cache = ArtefactCache(Path(self._folder.name))
         self._lock = threading.Lock()  # the builders' libraries do not all stand several threads
-        self._workload = _workload()
+        self._workload = probing_workload()
 
     def get(self, runtime: Runtime, precision: Precision) -> Artefact:
         """The model as a file; EdgeCostError or ImportError where this host cannot make it."""
@@ -53,14 +49,6 @@ class Models:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._folder.cleanup()
-
-
-def _workload() -> Workload:
-    """A little of everything that runtimes differ in."""
-    builder = WorkloadBuilder("probe")
-    x = builder.input((1, 8, 8, 8))
-    x = builder.relu(builder.conv2d(x, 8, kernel=3))
-    return builder.build(builder.add(x, builder.conv2d(x, 8, kernel=1)))
 
 
 def check_libraries(transport: Transport, device: Device, python: str) -> Iterator[Finding]:

@@ -13,32 +13,20 @@ from packaging.version import InvalidVersion, Version
 
 from profiler.errors import ArtefactError, ConfigError, DeviceError, UnsupportedOperator
 from profiler.fleet.messages import Reply, escape
+from profiler.fleet.probing import probing_config, probing_workload
 from profiler.fleet.sessions.session import BoardSession
 from profiler.fleet.targets import Target
-from profiler.measure.config import MeasureConfig
 from profiler.measure.record import Status
 from profiler.workloads.artefacts import Artefact, ArtefactCache
-from profiler.workloads.build import WorkloadBuilder
-from profiler.workloads.graph import Workload
 
 __all__ = ["Probe", "make_probes", "try_probes"]
 
 Probe = tuple[Target, Artefact]
 """A model, and as what it is run."""
 
-_CONFIG = MeasureConfig(
-    rounds=1, min_batch_s=0.001, warmup_runs=1, warmup_s=0.0, min_batches=3, cap_s=0.2, job_timeout_s=300.0
-)
+_CONFIG = probing_config(job_timeout_s=300.0)
 
 _NOT_THE_VERSIONS_FAULT: frozenset[Status] = frozenset({"link_lost", "disk_full", "out_of_memory", "timed_out"})
-
-
-def _workload() -> Workload:
-    """A little of everything that runtimes differ in."""
-    builder = WorkloadBuilder("provisioned")
-    x = builder.input((1, 8, 8, 8))
-    x = builder.relu(builder.conv2d(x, 8, kernel=3))
-    return builder.build(builder.add(x, builder.conv2d(x, 8, kernel=1)))
 
 
 def make_probes(targets: Iterable[Target], folder: Path) -> list[Probe]:
@@ -53,7 +41,7 @@ def make_probes(targets: Iterable[Target], folder: Path) -> list[Probe]:
     cache = ArtefactCache(folder)
     for target in targets:
         try:
-            artefact = cache.get(_workload(), target.runtime, target.precision)
+            artefact = cache.get(probing_workload(), target.runtime, target.precision)
         except (ArtefactError, UnsupportedOperator, ImportError) as error:
             raise ConfigError(
                 f"This host cannot make a model to try {target.id} with ({error}): install the runtimes here "
