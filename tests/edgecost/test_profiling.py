@@ -4,6 +4,7 @@ import _thread
 import importlib.util
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -250,6 +251,9 @@ def test_ctrl_c_leaves_whole_journals_that_the_same_call_continues(tmp_path: Pat
     chosen = pairs(device("a"), device("b"))
     with pytest.raises(KeyboardInterrupt):
         profile(boards, chosen, tmp_path)
+    give_up = time.monotonic() + 20  # the interrupted call leaves a thread that is still writing after 3 s
+    while records(tmp_path, "a") < 4 and time.monotonic() < give_up:
+        time.sleep(0.01)
     assert records(tmp_path, "a") == 4, "what was in hand is journaled, and nothing is begun"
     stop.clear()
     boards.worlds["a"].on_measure = lambda key: None
