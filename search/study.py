@@ -84,7 +84,8 @@ class StudyResult:
         identity: a digest of the configuration, the score settings, the data and the costs.
         result: history, archive, best, feasibility, number of evaluations.
         facts: about scoring: the reference and its accuracy, the note on the data, the preset, the batch, scores
-            computed and found, quarantined rows of the score store.
+            computed and found, quarantined rows of the score store; and the space's definition where its name does
+            not say everything.
         wall_s: seconds of the process that finished the search (an earlier, killed one not counted).
         labels: how people write the architectures of the archive, in its order.
     """
@@ -239,6 +240,8 @@ def _scorer(
         "batch": scorer.batch.indices.tolist(),
         "score_identity": scorer.identity,
     }
+    if space.definition:
+        facts["space"] = dict(space.definition)
     return StoredScorer(space, scorer, store), store, facts
 
 

@@ -42,8 +42,8 @@ class ScorePreset:
 
     Attributes:
         name: what it is called on the command line.
-        channels, cells_per_stage, image_size: the candidate's macro network; images are averaged down to its size,
-            while the reference always sees 32 x 32.
+        channels, cells_per_stage, image_size: the candidate's macro network (`SearchSpace.reduced`); images are
+            averaged down to its size, while the reference always sees 32 x 32.
         steps: training steps on the batch; 0 scores networks as initialised.
         networks: fresh networks whose scores are averaged.
         balanced: choose the batch class by class.
@@ -77,15 +77,6 @@ class ScorePreset:
             )
         if self.kind not in ("phi", "mixed_loss"):
             raise ConfigError(f"score preset {self.name!r}: a score is 'phi' or 'mixed_loss', not {self.kind!r}")
-
-    def macro(self, num_classes: int) -> dict[str, int]:
-        """The macro parameters of the candidate's workload."""
-        return {
-            "cells_per_stage": self.cells_per_stage,
-            "channels": self.channels,
-            "num_classes": num_classes,
-            "image_size": self.image_size,
-        }
 
 
 PRESETS: dict[str, ScorePreset] = {
@@ -154,9 +145,10 @@ class RmiScorer:
     ) -> None:
         self.space, self.preset, self.seed = space, preset, seed
         self.batch = draw_batch(images, reference, preset, seed)
-        self._macro = preset.macro(images.num_classes)
+        self._macro = space.reduced(preset.channels, preset.cells_per_stage, preset.image_size, images.num_classes)
         settings = {k: v for k, v in asdict(preset).items() if k != "name"}
         parts = [_RECIPE, space.name, settings, reference.digest, images.digest, self.batch.indices.tolist(), seed]
+        parts += [space.definition] if space.definition else []
         self.identity = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:

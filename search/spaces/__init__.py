@@ -11,22 +11,26 @@ from importlib.metadata import entry_points
 
 from profiler.errors import ConfigError
 from search.spaces.base import Architecture, SearchSpace, Taps
+from search.spaces.mixconv import MixConv
 from search.spaces.nasbench201 import NasBench201
+from search.spaces.supernet import read_supernet
 
-__all__ = ["SPACES", "Architecture", "NasBench201", "SearchSpace", "Taps", "find_space"]
+__all__ = ["SPACES", "Architecture", "MixConv", "NasBench201", "SearchSpace", "Taps", "find_space"]
 
-SPACES: dict[str, Callable[[], SearchSpace]] = {"nasbench201": NasBench201}
+SPACES: dict[str, Callable[[], SearchSpace]] = {"mixconv": MixConv, "nasbench201": NasBench201}
 """The spaces that come with the package, by name."""
 
 
 def find_space(name: str) -> SearchSpace:
-    """The space of a name, built in or installed.
+    """The space of a name, built in or installed; "mixconv:SUPERNET" is that of a supernet's name or YAML file.
 
     Raises:
         ConfigError: where there is none of that name, or what is installed under it is no space.
     """
     if name in SPACES:
         return SPACES[name]()
+    if name.startswith("mixconv:"):
+        return MixConv(read_supernet(name.removeprefix("mixconv:")))
     installed = {point.name: point for point in entry_points(group="edgecost.spaces")}
     if name not in installed:
         raise ConfigError(f"there is no search space {name!r}; known are {', '.join(sorted({*SPACES, *installed}))}")

@@ -7,8 +7,10 @@ all start from `SearchSpace.workload`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,19 +38,25 @@ class Architecture:
 
 
 class SearchSpace(ABC):
-    """A finite space of architectures: `n_edges` places that hold one of `n_ops` operators each.
+    """A finite space of architectures: `n_edges` places that hold one of at most `n_ops` operators each.
 
     An architecture is encoded as a real matrix alpha (n_edges x n_ops) whose row-wise argmax names the operators
     (`decode`). Only the argmax ever matters, and a row that is drawn anew from U[0, 1) has a uniform argmax that
     is independent of what stood there; so `sample`, `mutate` and `crossover` carry the decoded choices, which is
-    the same random process as carrying alpha itself.
+    the same random process as carrying alpha itself. Where an edge has fewer than `n_ops` operators, the rest of
+    its row is not looked at.
 
-    A subclass sets `name`, `n_edges` and `n_ops` and writes `assemble` and `canonical`.
+    A subclass sets `name`, `n_edges` and `n_ops` and writes `assemble` and `canonical`; one whose edges differ
+    writes `ops_of` too.
     """
 
     name: str
     n_edges: int
     n_ops: int
+
+    def ops_of(self, edge: int) -> int:
+        """How many operators an edge may hold; by default `n_ops` everywhere."""
+        return self.n_ops
 
     @abstractmethod
     def assemble(self, arch: Architecture, **macro: int) -> tuple[Workload, Taps]:
@@ -87,10 +95,51 @@ class SearchSpace(ABC):
         """References into `workload(arch, **macro)`: after stage 1, after stage 2, after the last BN-ReLU."""
         return self.assemble(arch, **macro)[1]
 
+    def compact(self, arch: Architecture) -> Workload:
+        """A network, as small as may be, that has all the kernels of `workload(arch)`; by default that itself."""
+        return self.workload(arch)
+
+    def covering(self, arch: Architecture, rng: np.random.Generator) -> Workload:
+        """A network whose kernels are measured when the space is; by default `compact(arch)`.
+
+        Args:
+            arch: a random architecture.
+            rng: for a space whose networks vary beyond their architectures, in width or resolution.
+        """
+        return self.compact(arch)
+
+    def block_workloads(self) -> tuple[Workload, ...]:
+        """The distinct parts (blocks, stem, head) of which every network of the space is a sequence; by default none:
+        the space is not one of blocks."""
+        return ()
+
+    def reduced(self, channels: int, cells_per_stage: int, image_size: int, num_classes: int) -> dict[str, int]:
+        """The macro parameters of the network in which candidates are scored and finalists trained briefly.
+
+        Args:
+            channels, cells_per_stage: the width and depth asked for; a space whose widths or depths are part of its
+                architectures leaves them as they are.
+            image_size, num_classes: of the images that it will see; always followed.
+        """
+        return {
+            "cells_per_stage": cells_per_stage,
+            "channels": channels,
+            "num_classes": num_classes,
+            "image_size": image_size,
+        }
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """What the space is beyond its name, as JSON holds it; part of the identity of all that is kept about it.
+
+        Empty where the name says everything.
+        """
+        return {}
+
     @property
     def size(self) -> int:
         """The number of architectures."""
-        return int(self.n_ops**self.n_edges)
+        return prod(self.ops_of(edge) for edge in range(self.n_edges))
 
     def all(self) -> Iterator[Architecture]:
         """Every architecture, the first edge varying slowest."""
@@ -102,8 +151,8 @@ class SearchSpace(ABC):
         if not 0 <= index < self.size:
             raise ConfigError(f"{self.name} has no architecture {index}: its indices run from 0 to {self.size - 1}")
         choices: list[int] = []
-        for _ in range(self.n_edges):
-            index, choice = divmod(index, self.n_ops)
+        for edge in reversed(range(self.n_edges)):
+            index, choice = divmod(index, self.ops_of(edge))
             choices.append(choice)
         return Architecture(self.name, tuple(reversed(choices)))
 
@@ -113,8 +162,13 @@ class SearchSpace(ABC):
         Raises:
             ConfigError: where the number of choices or a choice is out of range.
         """
-        if len(choices) != self.n_edges or not all(0 <= c < self.n_ops for c in choices):
-            raise ConfigError(f"{self.name} takes {self.n_edges} choices from 0 to {self.n_ops - 1}, not {choices}")
+        if len(choices) != self.n_edges:
+            raise ConfigError(f"{self.name} takes {self.n_edges} choices, not {len(choices)}")
+        for edge, choice in enumerate(choices):
+            if not 0 <= choice < self.ops_of(edge):
+                raise ConfigError(
+                    f"choice {edge + 1} of an architecture of {self.name} is 0 to {self.ops_of(edge) - 1}, not {choice}"
+                )
         return Architecture(self.name, tuple(int(c) for c in choices))
 
     def check(self, arch: Architecture) -> None:
@@ -126,7 +180,7 @@ class SearchSpace(ABC):
         """The architecture that a real matrix of shape (n_edges, n_ops) encodes: the argmax of every row."""
         if alpha.shape != (self.n_edges, self.n_ops):
             raise ConfigError(f"{self.name} is encoded as ({self.n_edges}, {self.n_ops}), not {alpha.shape}")
-        return Architecture(self.name, tuple(int(c) for c in alpha.argmax(axis=1)))
+        return Architecture(self.name, tuple(int(row[: self.ops_of(e)].argmax()) for e, row in enumerate(alpha)))
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A uniformly random architecture: alpha drawn from U[0, 1), decoded."""

@@ -50,8 +50,11 @@ def search(config, toy_images, tmp_path):
         progress = changes.pop("progress", None)
         identity = changes.pop("cost_identity", "costs")
         evolution = replace(config.evolution, **changes.pop("evolution", {}))
+        space = changes.pop("space_object", None)
         chosen = replace(config, evolution=evolution, **changes)
-        return run_search(chosen, cost_fn, out, cost_identity=identity, images=toy_images, progress=progress)
+        return run_search(
+            chosen, cost_fn, out, cost_identity=identity, images=toy_images, progress=progress, space=space
+        )
 
     return run
 
@@ -188,3 +191,21 @@ def test_a_reference_is_trained_where_no_weights_are_given(monkeypatch, config, 
     monkeypatch.setattr(module, "trained_reference", train)
     run_search(replace(config, reference=None, seed=5), costs, tmp_path / "s.json", images=toy_images)
     assert asked == [("toy", 5, tmp_path / "cache")]
+
+
+def test_a_study_of_a_supernet_carries_its_definition(search, tmp_path):
+    from search.spaces.mixconv import MixConv
+    from search.spaces.supernet import read_supernet, supernet_of
+
+    mine = MixConv(replace(read_supernet("tiny"), name="mine"))
+
+    def macs(archs):
+        return np.array([mine.workload(a).macs / 1e5 for a in archs])
+
+    result = search(macs, space_object=mine, space=mine.name)
+    data = json.loads((tmp_path / "study.json").read_text())
+    assert data["space"] == "mixconv:mine"
+    assert data["feasible"]
+    assert supernet_of(data["facts"]["space"]["supernet"], "kept") == replace(mine.supernet, description="")
+    assert mine.describe(result.result.best.architecture) == data["best"]["label"]
+    assert read_study(tmp_path / "study.json").result == result.result

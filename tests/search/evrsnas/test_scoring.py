@@ -1,5 +1,7 @@
+import hashlib
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -127,3 +129,26 @@ def test_a_batch_larger_than_the_data_is_refused(toy_images, toy_reference):
 def test_impossible_presets_are_refused(wrong):
     with pytest.raises(ConfigError):
         replace(TINY, **wrong)
+
+
+def test_networks_of_a_supernet_are_scored_and_the_identity_names_the_supernet(toy_images, toy_reference):
+    from search.spaces.mixconv import MixConv
+    from search.spaces.supernet import read_supernet
+
+    supernet = read_supernet("tiny")
+    space, twin = MixConv(supernet), MixConv(replace(supernet, head=replace(supernet.head, filters=32)))
+    assert space.name == twin.name
+    ours, theirs = (RmiScorer(s, TINY, toy_reference, toy_images, 0) for s in (space, twin))
+    scores = ours([space.minimal, space.maximal])
+    assert ((scores > 0) & (scores <= 3)).all()
+    assert scores[0] != scores[1]
+    assert ours.identity != theirs.identity
+    assert ours.identity == RmiScorer(MixConv(supernet), TINY, toy_reference, toy_images, 0).identity
+
+
+def test_a_space_without_a_definition_keeps_its_identity(make, space, toy_images, toy_reference):
+    """Scores of the cell space that were kept before spaces had definitions are found again."""
+    scorer = make()
+    settings = {k: v for k, v in asdict(TINY).items() if k != "name"}
+    parts = [1, space.name, settings, toy_reference.digest, toy_images.digest, scorer.batch.indices.tolist(), 0]
+    assert scorer.identity == hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
