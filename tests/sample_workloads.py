@@ -173,6 +173,54 @@ def mobilenet_v2(size: int = 64) -> Workload:
     return b.build(b.linear(b.flatten(b.global_avg_pool(x)), 100))
 
 
+def mixconv_block(
+    kernels: Sequence[tuple[int, int]] = ((3, 2), (5, 2)),
+    channels: int = 8,
+    out: int = 8,
+    size: int = 8,
+    stride: int = 1,
+    se: bool = False,
+    activation: str = "relu",
+) -> Workload:
+    """A block of the S3NAS space: expanded, split over depthwise (kernel, expansion), joined, projected, added."""
+    b = WorkloadBuilder(f"block {kernels} {channels}x{size}x{size} -> {out} /{stride} {'se ' * se}{activation}")
+    act = b.relu if activation == "relu" else b.hswish
+    x = b.input((1, channels, size, size))
+    widths = tuple(channels * expansion for _, expansion in kernels)
+    wide = act(_conv_bn(b, x, sum(widths)))
+    parts = b.split(wide, widths) if len(widths) > 1 else (wide,)
+    outs = [
+        act(_conv_bn(b, part, width, kernel, stride, groups=width))
+        for part, width, (kernel, _) in zip(parts, widths, kernels, strict=True)
+    ]
+    y = b.concat(*outs) if len(outs) > 1 else outs[0]
+    if se:
+        narrow = b.relu(b.conv2d(b.global_avg_pool(y), max(1, channels // 4), bias=True))
+        y = b.mul(y, b.sigmoid(b.conv2d(narrow, sum(widths), bias=True)))
+    y = _conv_bn(b, y, out)
+    return b.build(b.add(y, x) if stride == 1 and channels == out else y)
+
+
+def network_parts() -> dict[str, Workload]:
+    """Parts of networks of the S3NAS space as they are measured: blocks of every form, a stem and a head."""
+    made = {
+        "mixconv residual": mixconv_block(),
+        "mixconv uneven": mixconv_block(((3, 4), (5, 2)), size=9),
+        "mixconv stride 2": mixconv_block(((3, 2), (5, 2), (7, 2)), out=16, stride=2),
+        "mixconv uneven stride 2": mixconv_block(((3, 4), (7, 2)), out=12, size=7, stride=2),
+        "mixconv se hswish": mixconv_block(((5, 4), (7, 2)), channels=16, out=16, se=True, activation="hswish"),
+        "mixconv wide kernel": mixconv_block(((7, 6),), out=12, size=4),
+        "mbconv stride 2 se": mixconv_block(((5, 4),), out=16, stride=2, se=True),
+        "mbconv hswish": mixconv_block(((3, 6),), activation="hswish"),
+    }
+    b = WorkloadBuilder("stem")
+    made["stem"] = b.build(b.relu(_conv_bn(b, b.input((1, 3, 16, 16)), 8, 3)))
+    b = WorkloadBuilder("head")
+    x = b.relu(_conv_bn(b, b.input((1, 16, 4, 4)), 64))
+    made["head"] = b.build(b.linear(b.flatten(b.global_avg_pool(x)), 10))
+    return made
+
+
 def blocks() -> dict[str, Workload]:
     """The blocks of the three search spaces."""
     cells = {

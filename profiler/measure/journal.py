@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from profiler.errors import StorageError
-from profiler.measure.record import SCHEMA_VERSION, STATUSES, Measurement, Role
+from profiler.measure.record import ROLE_KINDS, SCHEMA_VERSION, STATUSES, Measurement, Role
 
 __all__ = [
     "CorruptLine",
@@ -134,7 +134,7 @@ def _measurement(data: dict[str, Any]) -> Measurement:
     if set(data) != set(_NAMES):
         raise ValueError(f"fields missing or unknown: {sorted(set(data) ^ set(_NAMES))}")
     role = data["role"]
-    if not isinstance(role, dict) or set(role) != set(_ROLE_NAMES) or role["kind"] not in ("model", "kernel"):
+    if not isinstance(role, dict) or set(role) != set(_ROLE_NAMES) or role["kind"] not in ROLE_KINDS:
         raise ValueError("the role is malformed")
     if role["split"] not in SPLITS or not isinstance(role["subject_key"], str) or type(role["repeats"]) is not int:
         raise ValueError("the role is malformed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-__all__ = ["ISSUES", "SCHEMA_VERSION", "STATUSES", "Measurement", "Role", "Status"]
+__all__ = ["ISSUES", "ROLE_KINDS", "SCHEMA_VERSION", "STATUSES", "Measurement", "Role", "RoleKind", "Status"]
 
 SCHEMA_VERSION = 1
 
@@ -24,6 +24,11 @@ Status = Literal[
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+RoleKind = Literal["kernel", "block", "model"]
+
+ROLE_KINDS: tuple[RoleKind, ...] = get_args(RoleKind)
+"""In the order in which a table answers for a workload that was measured in several ways."""
+
 ISSUES: dict[str, str] = {
     "ci_not_met": "the interval of the median was still too wide when the time was up",
     "not_steady": "the samples were still drifting when sampling began",
@@ -41,17 +46,18 @@ ISSUES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Why a workload was run: as itself, or as a stretch of repetitions of a kernel whose slope is wanted.
+    """Why a workload was run: as itself, or as a stretch of repetitions of a kernel or block whose slope is wanted.
 
     Attributes:
-        kind: "model" (the workload is the subject) or "kernel" (it holds `repeats` of the subject).
-        subject_key: key of the workload or kernel that the figure is about.
-        mode: how the kernel was isolated: "whole", "chain" or "fan".
-        repeats: how many times the kernel occurs.
-        split: "fit" or "held_out", for whole models; "" for kernels.
+        kind: "model" (the workload is the subject), "kernel" or "block" (it holds `repeats` of the subject: what a
+            runtime executes as one, or a part of a network, such as a residual block, that may be many kernels).
+        subject_key: key of the workload, kernel or block that the figure is about.
+        mode: how the kernel or block was isolated: "whole", "chain" or "fan".
+        repeats: how many times the kernel or block occurs.
+        split: "fit" or "held_out", for whole models; "" for kernels and blocks.
     """
 
-    kind: Literal["model", "kernel"]
+    kind: RoleKind
     subject_key: str
     mode: Literal["whole", "chain", "fan"] = "whole"
     repeats: int = 1

@@ -72,7 +72,8 @@ class Subject:
         key: of the workload.
         workload: in its plain form.
         label: for people.
-        mode, repeats: how it was isolated, and m: the chains measured hold m and 2m; 0 for what is no kernel.
+        mode, repeats: how it was isolated, and m: the chains measured hold m and 2m; 0 for what is neither kernel nor
+            block.
         companions: keys of the kernels whose marginal costs are to be taken off its slope.
     """
 

@@ -1,4 +1,4 @@
-"""From journals to rows: medians of whole models, slopes of kernels less their companions, and the gates.
+"""From journals to rows: medians of whole models, slopes of kernels and blocks less their companions, and the gates.
 
 Where several runs hold the same subject of a target, the newest one that has a figure counts. What is read stays
 small: of every measurement an estimate is kept, not its samples.
@@ -6,10 +6,8 @@ small: of every measurement an estimate is kept, not its samples.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import hypot, isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +18,8 @@ from profiler.measure.journal import iter_journal
 from profiler.measure.record import Measurement
 from profiler.measure.runfolder import RunFolder, Subject
 from profiler.measure.stats import Combined, Estimate, combine_rounds, estimate, round_slopes
-from profiler.tables.row import EMULATED, Gates, Row, RowKind
+from profiler.tables.companions import Companions, Slopes
+from profiler.tables.row import EMULATED, Gates, Row, RowKind, with_gates
 
 __all__ = ["Run", "read_run", "rows_of_runs"]
 
@@ -132,7 +131,7 @@ def _reduced(m: Measurement) -> _Outcome:
     return _Outcome(replace(m, samples_ns=(), env={}), found)
 
 
-_Found = tuple[Row, "_Slopes | None"]
+_Found = tuple[Row, "Slopes | None"]
 
 
 def rows_of_runs(runs: Iterable[Run], gates: Gates) -> list[Row]:
@@ -142,7 +141,7 @@ def rows_of_runs(runs: Iterable[Run], gates: Gates) -> list[Row]:
     for run in sorted(runs, key=lambda r: (r.started, r.run_id)):
         of_target = chosen.setdefault(run.target.id, {})
         for subject, data in run.data.items():
-            found = _kernel_row(run, data, gates) if data.kind == "kernel" else (_model_row(run, data, gates), None)
+            found = (_model_row(run, data, gates), None) if data.kind == "model" else _kernel_row(run, data, gates)
             before = of_target.get(subject)
             if before is None or found[0].has_figure or not before[0].has_figure:
                 of_target[subject] = found
@@ -150,9 +149,12 @@ def rows_of_runs(runs: Iterable[Run], gates: Gates) -> list[Row]:
             splits[place] = min(splits.get(place, ""), data.split, key=_SPLIT_ORDER.index)
     rows: list[Row] = []
     for target_id, of_target in chosen.items():
-        resolver = _Companions({key: found for (kind, key), found in of_target.items() if kind == "kernel"}, gates)
-        for (kind, key), (row, _) in of_target.items():
-            rows.append(resolver.row(key) if kind == "kernel" else replace(row, split=splits[target_id, key]))
+        resolver = Companions({key: found for (kind, key), found in of_target.items() if kind == "kernel"}, gates)
+        for (kind, key), (row, slopes) in of_target.items():
+            if kind == "model":
+                rows.append(replace(row, split=splits[target_id, key]))
+            else:
+                rows.append(resolver.row(key) if kind == "kernel" else resolver.block(row, slopes))
     return sorted(rows, key=lambda row: (row.target_id, row.kind, row.label, row.key))
 
 
@@ -175,20 +177,11 @@ def _model_row(run: Run, data: _SubjectData, gates: Gates) -> Row:
     )
 
 
-# -------------------------------------------------------------------- kernels
+# -------------------------------------------------------------------- kernels and blocks
 
 
-@dataclass(frozen=True, slots=True)
-class _Slopes:
-    """A kernel's slopes before its companions are taken off."""
-
-    values: tuple[float, ...]
-    within: tuple[float, ...]
-    companions: tuple[str, ...]
-
-
-def _kernel_row(run: Run, data: _SubjectData, gates: Gates) -> tuple[Row, _Slopes | None]:
-    """The row with the raw slope; `_Companions` makes the marginal cost of it."""
+def _kernel_row(run: Run, data: _SubjectData, gates: Gates) -> tuple[Row, Slopes | None]:
+    """The row with the raw slope; `Companions` makes the marginal cost of it."""
     subject = run.subjects.get(data.key)
     m = subject.repeats if subject else 0
     short, long = data.estimates(m), data.estimates(2 * m)
@@ -196,7 +189,7 @@ def _kernel_row(run: Run, data: _SubjectData, gates: Gates) -> tuple[Row, _Slope
     alone = list(data.estimates(1).values())
     row = replace(_bare_row(run, data), isolated_ns=median(e.median for e in alone) if alone else None)
     if m == 0:
-        return replace(row, error="the run's workloads.jsonl does not say how the kernel was isolated"), None
+        return replace(row, error=f"the run's workloads.jsonl does not say how the {data.kind} was isolated"), None
     if not rounds:
         return _failed(row, (o for job in data.jobs.values() for o in job.values())), None
     shorts, longs = [short[r] for r in rounds], [long[r] for r in rounds]
@@ -205,61 +198,14 @@ def _kernel_row(run: Run, data: _SubjectData, gates: Gates) -> tuple[Row, _Slope
     good = [data.jobs[repeats][r].measurement for repeats in (m, 2 * m) for r in rounds]
     row = _with_figure(row, combine_rounds(values, within), good, [shorts, longs], gates)
     load_ns = _median(o.measurement.load_ns for o in data.jobs.get(1, {}).values())
-    return replace(row, load_ns=load_ns), _Slopes(tuple(values), tuple(within), companions)
+    energy_mj = _energy_slope(data, rounds, m)
+    return replace(row, load_ns=load_ns), Slopes(tuple(values), tuple(within), companions, energy_mj)
 
 
-class _Companions:
-    """Takes the marginal costs of companions off the slopes of one target's kernels."""
-
-    def __init__(self, kernels: Mapping[str, tuple[Row, _Slopes | None]], gates: Gates) -> None:
-        self.kernels = kernels
-        self.gates = gates
-        self._done: dict[str, Row] = {}
-        self._open: set[str] = set()
-
-    def row(self, key: str) -> Row:
-        """The final row of one kernel."""
-        if key not in self._done:
-            self._open.add(key)
-            self._done[key] = self._resolve(*self.kernels[key])
-            self._open.discard(key)
-        return self._done[key]
-
-    def _resolve(self, row: Row, slopes: _Slopes | None) -> Row:
-        if slopes is None:
-            return row
-        share, half_ns, issues = 0.0, 0.0, list(row.issues)
-        for key, count in Counter(slopes.companions).items():
-            companion = self.row(key) if key in self.kernels and key not in self._open else None
-            if companion is None or not companion.has_figure:
-                return _without_companion(row, key, companion)
-            share += count * companion.latency_ns
-            # one companion's error is the same in all its occurrences; different companions err apart
-            half_ns = hypot(half_ns, count * (companion.high_ns - companion.low_ns) / 2)
-        combined = combine_rounds([value - share for value in slopes.values], slopes.within)
-        half_ns = hypot(half_ns, combined.high - combined.median)
-        if combined.median <= 0:
-            issues.append("negative_slope")
-        return _gated(
-            replace(
-                row,
-                latency_ns=combined.median,
-                low_ns=combined.median - half_ns,
-                high_ns=combined.median + half_ns,
-                spread=combined.spread,
-                issues=tuple(issues),
-            ),
-            self.gates,
-        )
-
-
-def _without_companion(row: Row, key: str, companion: Row | None) -> Row:
-    """A slope that holds a companion of unknown cost is not the kernel's cost."""
-    name = companion.label if companion else key
-    status = companion.status if companion else "incomplete"
-    error = f"its companion {name} has no figure: {companion.error if companion else 'it was not measured'}"
-    bare = Row(row.target_id, row.key, row.kind, row.label, isolated_ns=row.isolated_ns)
-    return replace(bare, status=status, error=error, emulation=row.emulation, run_id=row.run_id, issues=row.issues)
+def _energy_slope(data: _SubjectData, rounds: Sequence[int], m: int) -> float | None:
+    """mJ a repetition, the median over the rounds in which both stretches have a figure; None where none has."""
+    pairs = [tuple(data.jobs[repeats][r].measurement.energy_mj for repeats in (m, 2 * m)) for r in rounds]
+    return _median((long - short) / m for short, long in pairs if short is not None and long is not None)
 
 
 # -------------------------------------------------------------------- common to both
@@ -298,17 +244,7 @@ def _with_figure(
         n_rounds=combined.n_rounds,
         issues=tuple(dict.fromkeys(issues)),
     )
-    return _gated(row, gates) if row.kind == "model" else row
-
-
-def _gated(row: Row, gates: Gates) -> Row:
-    """Add the codes of the gates between rounds."""
-    issues = list(row.issues)
-    if isfinite(row.spread) and row.spread > gates.spread:
-        issues.append("spread_high")
-    if row.n_rounds < gates.rounds:
-        issues.append("few_rounds")
-    return replace(row, issues=tuple(dict.fromkeys(issues)))
+    return with_gates(row, gates) if row.kind == "model" else row
 
 
 def _median(values: Iterable[Any]) -> float | None:

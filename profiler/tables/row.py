@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, nan
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from profiler.measure.record import Status
+from profiler.measure.record import ROLE_KINDS, RoleKind, Status
 
-__all__ = ["EMULATED", "GATE_CODES", "Gates", "Row", "RowKind", "RowStatus"]
+__all__ = ["EMULATED", "GATE_CODES", "Gates", "Row", "RowKind", "RowStatus", "with_gates"]
 
-RowKind = Literal["kernel", "model"]
+RowKind = RoleKind
+"""What a row is about, and how its figure came about: the slope of a kernel or block, the median of a model."""
 RowStatus = Status | Literal["incomplete"]
 """A job's status, or "incomplete": nothing failed, and not all that the figure needs has been measured."""
 
@@ -45,18 +46,21 @@ class Row:
     """What one workload costs on one target, per run and per image of the batch that its shapes name.
 
     Attributes:
-        target_id, key, kind, label: where, which workload, whether it is a kernel or a whole model, its name.
-        latency_ns: a model's median latency, or a kernel's marginal cost inside a network; NaN where `status` is not
-            "ok". A marginal cost below what could be resolved may be negative: then `issues` says `negative_slope`.
+        target_id, key, kind, label: where, which workload, whether it is a kernel, a block or a whole model, its name.
+        latency_ns: a model's median latency, or the marginal cost of a kernel or block inside a network; NaN where
+            `status` is not "ok". A marginal cost below what could be resolved may be negative: then `issues` says
+            `negative_slope`.
         low_ns, high_ns: 95 % interval of latency_ns, from within and between the rounds.
-        isolated_ns: a kernel run alone, dispatch and layout conversion included; None for models and where it failed.
+        isolated_ns: a kernel or block run alone, dispatch and layout conversion included; None for models and where
+            it failed.
         spread: standard deviation between the rounds relative to the median; NaN with one round.
         n_rounds: rounds that the figure rests on.
         status: "ok", the failure, or "incomplete".
         issues: codes of `profiler.measure.record.ISSUES`.
         split: of models: "fit", "held_out" or "".
         emulation: "" for hardware; else what stood in for it, such as "loopback".
-        energy_mj: of one run of a model, median over the rounds; None where no sensor could be read.
+        energy_mj: of one run of a model, or the marginal one of a kernel or block, median over the rounds; None where
+            no sensor could be read.
         load_ns: of loading the artefact, median over the rounds.
         run_id: the run that the figure is from.
         error: of a failed row: what was said.
@@ -108,8 +112,18 @@ class Row:
             value = values.get(name)
             values[name] = nan if value is None else float(value)
         values["issues"] = tuple(str(code) for code in values["issues"])
-        if values.get("kind") not in get_args(RowKind):
+        if values.get("kind") not in ROLE_KINDS:
             raise ValueError(f"a row is of kind {values.get('kind')!r}")
         if values["status"] == "ok" and not isfinite(values["latency_ns"]):
             raise ValueError("a row without a latency says that it is ok")
         return cls(**values)
+
+
+def with_gates(row: Row, gates: Gates) -> Row:
+    """The row with the codes of the gates between rounds added to its issues."""
+    issues = list(row.issues)
+    if isfinite(row.spread) and row.spread > gates.spread:
+        issues.append("spread_high")
+    if row.n_rounds < gates.rounds:
+        issues.append("few_rounds")
+    return replace(row, issues=tuple(dict.fromkeys(issues)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from profiler.errors import ConfigError, StorageError, UnknownWorkload
 from profiler.fleet.targets import Target
+from profiler.measure.record import ROLE_KINDS
 from profiler.measure.stats import noise_floor
 from profiler.tables.estimate import Run, read_run, rows_of_runs
 from profiler.tables.export import load_contents, write_table
@@ -149,7 +150,8 @@ class CostTable:
         )
 
     def lookup(self, target_id: str, key: str, kind: RowKind | None = None) -> Row:
-        """The row of one workload; where it was measured both ways, the kernel's unless `kind` says otherwise.
+        """The row of one workload; where it was measured in several ways, the kernel's rather than the block's, and
+        that rather than the model's, unless `kind` says otherwise.
 
         Raises:
             UnknownWorkload: there is no row, or it has no figure.
@@ -196,7 +198,7 @@ class CostTable:
         return frame.astype(dict.fromkeys(numbers, "float64"))
 
     def _find(self, target_id: str, key: str, kind: RowKind | None) -> Row | None:
-        kinds: tuple[RowKind, ...] = ("kernel", "model") if kind is None else (kind,)
+        kinds = ROLE_KINDS if kind is None else (kind,)
         found = [row for k in kinds if (row := self._index.get((target_id, key, k))) is not None]
         return next((row for row in found if row.has_figure), found[0] if found else None)
 

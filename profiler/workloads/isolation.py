@@ -13,23 +13,27 @@ additions, and a *mixer*, a 1x1 convolution (or linear layer) that keeps the sha
 
 Every stretch starts with a 1x1 convolution where its tensor is an image, so that the first kernel already reads
 the runtime's own layout; as everything that occurs once, it cancels in the difference.
+
+A *block*, a part of a network that may be many kernels (a residual block, a stem, a head), is timed as a kernel is,
+but beside *ballast*: a tensor of about as many bytes as a network's weights, which every run reads once, before the
+stretch. A block in a network finds its weights driven out of the caches by those of all others; in a short stretch it
+would find them where the last run left them, and look cheaper than it is. The ballast too cancels in the difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
 from profiler.fleet.plugins import rules_of
 from profiler.fleet.targets import Precision, Runtime
-from profiler.workloads.build import WorkloadBuilder
-from profiler.workloads.fusion import Kernel, absorbs, single
-from profiler.workloads.graph import BYTES_PER_VALUE, Ref, Workload
-from profiler.workloads.ops import AttrValue, Shape
+from profiler.workloads.fusion import Kernel, absorbs, cut, single
+from profiler.workloads.graph import BYTES_PER_VALUE, Workload
+from profiler.workloads.stretches import Surroundings, chain, fan, mixer
 
-__all__ = ["Isolation", "KernelPlan", "Mode", "Surroundings", "isolate", "kernel_jobs"]
+__all__ = ["Isolation", "KernelPlan", "Mode", "Surroundings", "block_jobs", "isolate", "kernel_jobs"]
 
 Mode = Literal["chain", "fan"]
 
@@ -44,29 +48,19 @@ _TAPS_PER_S = 5e9  # of pooling windows
 _BYTES_PER_S = 2e10
 _DISPATCH_S = 2e-6
 
+_MOST_BALLAST_BYTES = 8 << 20
+"""What reads more leaves nothing in the caches of a board's cores in any case, and only takes time."""
+_BALLAST_BYTES_A_VALUE: dict[tuple[Runtime, Precision], int] = {("onnxruntime", "int8"): 5}
+"""Where an input's values are not of the size of weights: these come in as floats and are written as bytes."""
+
 _MERGEABLE = frozenset({"relu", "relu6", "batch_norm", "hswish", "hsigmoid", "sigmoid"})
 """Elementwise kinds that a runtime may merge into the kernel before them when nothing else reads that one."""
 
+_BLOCK = "block"
+"""The kind of a kernel that is a block."""
+
 _LAYOUT_OF_NEIGHBOURS: frozenset[tuple[Runtime, Precision]] = frozenset({("onnxruntime", "int8")})
 """Where pooling runs in the layout of the convolutions around it, at another cost than in its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What stands beside every kernel of a stretch.
-
-    Attributes:
-        mixed: a mixer before the kernel's first input.
-        mixed_after: a mixer behind its output.
-        residual: chain only: the kernel's input is added to its output, so that both are read twice.
-        additions: how often each output is added: 0 in a plain chain and where the kernel itself adds; 2 where a
-            runtime would draw a single addition into the kernel.
-    """
-
-    mixed: bool = False
-    mixed_after: bool = False
-    residual: bool = False
-    additions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +92,16 @@ class Isolation:
             raise ValueError(f"a stretch holds at least one kernel, not {m}")
         if m == 1:
             return self.kernel.workload
-        return _chain(self, m) if self.mode == "chain" else _fan(self, m)
+        write = chain if self.mode == "chain" else fan
+        return write(self.kernel, self.surroundings, m)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
-    """All that has to be run for one kernel's row of a table.
+    """All that has to be run for the row of one kernel, or of one block, in a table.
 
     Attributes:
-        kernel: the kernel.
+        kernel: the kernel; a block is one of kind "block".
         isolation: how it is timed.
         jobs: (number of kernels, workload) of every job: 1, m, 2m.
     """
@@ -121,19 +116,29 @@ class KernelPlan:
         return self.kernel.key
 
     @property
+    def is_block(self) -> bool:
+        """Whether it is about a block."""
+        return self.kernel.kind == _BLOCK
+
+    @property
+    def label(self) -> str:
+        """For people: what a kernel is, or how a block was named by who wrote it down."""
+        return (self.kernel.workload.name if self.is_block else "") or self.kernel.label
+
+    @property
     def companion_keys(self) -> tuple[str, ...]:
         """Keys of the kernels whose marginal costs are subtracted, as often as they occur."""
         return tuple(companion.key for companion in self.isolation.companions)
 
 
 def isolate(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation:
-    """How a kernel is timed on a runtime."""
+    """How a kernel, or a block as a kernel, is timed on a runtime."""
     work = kernel.workload
     shapes = [work.shapes[i][0] for i in work.inputs]
     outs = [work.shape(ref) for ref in work.outputs]
     kinds = [work.ops[i].kind for i in work.compute_ops]
     pools = kinds[0] in ("avg_pool", "max_pool") and (rules_of(runtime), precision) in _LAYOUT_OF_NEIGHBOURS
-    additions = 2 if absorbs(kernel, "add", runtime, precision) else 1
+    additions = 2 if absorbs(_last(kernel, runtime, precision), "add", runtime, precision) else 1
     mode: Mode = "fan"
     if len(outs) == 1 and kinds[0] != "mul" and all(shape == outs[0] for shape in shapes):
         mode = "chain"
@@ -144,8 +149,8 @@ def isolate(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation
     else:
         around = Surroundings(mixed=not _has_weights(work), mixed_after=pools, additions=additions)
     companions = [single("add", (shape, shape), {}) for shape in outs for _ in range(around.additions)]
-    companions += [_mixer(shapes[0])] * around.mixed
-    companions += [_mixer(outs[0])] * around.mixed_after
+    companions += [mixer(shapes[0])] * around.mixed
+    companions += [mixer(outs[0])] * around.mixed_after
     return Isolation(kernel, mode, tuple(companions), _repeats(kernel, mode, companions), around)
 
 
@@ -160,86 +165,54 @@ def kernel_jobs(kernels: Iterable[Kernel], runtime: Runtime, precision: Precisio
         isolation = isolate(kernel, runtime, precision)
         for companion in isolation.companions:
             plan(companion)
-        m = isolation.repeats
-        jobs = tuple((n, isolation.workload(n)) for n in (1, m, 2 * m))
-        plans[kernel.key] = KernelPlan(kernel, isolation, jobs)
+        plans[kernel.key] = _plan(isolation)
 
     for kernel in kernels:
         plan(kernel)
     return tuple(plans.values())
 
 
-# -------------------------------------------------------------------- stretches
+def block_jobs(
+    blocks: Iterable[Workload], runtime: Runtime, precision: Precision, network_params: int = 0
+) -> tuple[KernelPlan, ...]:
+    """What to run so that every one of the blocks gets its marginal cost inside a network: the kernels that are
+    companions, each once, and then the blocks, each once.
 
-
-def _chain(isolation: Isolation, m: int) -> Workload:
-    """Each kernel's output is the next one's first input; further inputs are what went into the kernel before.
-
-    So every tensor is fresh, and the last use of the further input is here: a runtime may write the sum into its
-    buffer, as it may for most sums in a network.
+    Args:
+        blocks: parts of networks, each with one output, such as a block with its residual addition, a stem or a head.
+        runtime, precision: what they are timed on.
+        network_params: parameters of a typical network that the blocks are parts of, for the ballast; 0 for none.
     """
-    work, around = isolation.kernel.workload, isolation.surroundings
-    b = WorkloadBuilder(f"{isolation.kernel.label} x{m}")
-    shape = work.shapes[work.inputs[0]][0]
-    x = before = _entrance(b, shape)
-    for _ in range(m):
-        if around.mixed:
-            x = _mix(b, x, shape)
-        (y,) = b.append(work, x, *[before] * (len(work.inputs) - 1))
-        out = x
-        for _ in range(around.additions):
-            out = b.add(out, y)
-        before, x = x, out if around.residual else y
-    return b.build(x)
+    ballast = _ballast_values(network_params, runtime, precision)
+    plans: dict[str, KernelPlan] = {}
+    for block in blocks:
+        if block.key not in plans:
+            isolation = isolate(Kernel(block, block.compute_ops, _BLOCK), runtime, precision)
+            around = replace(isolation.surroundings, ballast=ballast)
+            plans[block.key] = _plan(replace(isolation, surroundings=around))
+    companions = [kernel for plan in plans.values() for kernel in plan.isolation.companions]
+    return (*kernel_jobs(companions, runtime, precision), *plans.values())
 
 
-def _fan(isolation: Isolation, m: int) -> Workload:
-    """m kernels on one set of inputs; every output port is summed up over the kernels."""
-    work, around = isolation.kernel.workload, isolation.surroundings
-    b = WorkloadBuilder(f"{isolation.kernel.label} x{m}")
-    shapes = [work.shapes[i][0] for i in work.inputs]
-    starts = [_entrance(b, shape) for shape in shapes]
-    sums: list[Ref] = [] if around.additions else [starts[1]]
-    for _ in range(m):
-        first = _mix(b, starts[0], shapes[0]) if around.mixed else starts[0]
-        if not around.additions:
-            sums = list(b.append(work, first, sums[0]))
-            continue
-        for port, out in enumerate(b.append(work, first, *starts[1:])):
-            y = _mix(b, out, work.shape(work.outputs[port])) if around.mixed_after else out
-            if port == len(sums):
-                sums.append(y)
-                continue
-            for _ in range(around.additions):
-                sums[port] = b.add(sums[port], y)
-    return b.build(*sums)
-
-
-def _entrance(b: WorkloadBuilder, shape: Shape) -> Ref:
-    x = b.input(shape)
-    return _mix(b, x, shape) if len(shape) == 4 else x
+def _plan(isolation: Isolation) -> KernelPlan:
+    m = isolation.repeats
+    return KernelPlan(isolation.kernel, isolation, tuple((n, isolation.workload(n)) for n in (1, m, 2 * m)))
 
 
 # -------------------------------------------------------------------- companions and length
 
 
-def _mixer_attrs(shape: Shape) -> tuple[str, dict[str, AttrValue]]:
-    """Kind and attributes of the layer with weights that keeps a shape at the least cost."""
-    if len(shape) == 2:
-        return "linear", {"out_features": shape[1], "bias": True}
-    attrs: dict[str, AttrValue] = {"out_channels": shape[1], "groups": 1, "bias": True}
-    attrs |= {"kernel": (1, 1), "stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
-    return "conv2d", attrs
+def _ballast_values(network_params: int, runtime: Runtime, precision: Precision) -> int:
+    """How many values move as many bytes as the weights of a network, as far as there is any use in more."""
+    size = BYTES_PER_VALUE["float32"] if precision == "fp32" else 1
+    moved = _BALLAST_BYTES_A_VALUE.get((rules_of(runtime), precision), size)
+    return min(network_params * size, _MOST_BALLAST_BYTES) // moved
 
 
-def _mix(b: WorkloadBuilder, x: Ref, shape: Shape) -> Ref:
-    kind, attrs = _mixer_attrs(shape)
-    return b.op(kind, x, name="", **attrs)
-
-
-def _mixer(shape: Shape) -> Kernel:
-    kind, attrs = _mixer_attrs(shape)
-    return single(kind, (shape,), attrs)
+def _last(kernel: Kernel, runtime: Runtime, precision: Precision) -> Kernel:
+    """The kernel whose output leaves: of a block the one that ends it, of a kernel itself."""
+    source = kernel.workload.outputs[0][0]
+    return next((part for part in cut(kernel.workload, runtime, precision) if source in part.ops), kernel)
 
 
 def _accumulates(workload: Workload) -> bool:

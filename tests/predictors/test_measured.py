@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_failed_rows_are_no_points(table: CostTable) -> None:
     key = kernel_key(table)
     other = changed(table, key, status="crashed", latency_ns=math.nan)
     assert key not in {k.key for k in Measurements.from_table(other, TARGET.id).kernels}
+
+
+def test_blocks_are_neither_kernels_nor_models_to_learn_from(table: CostTable) -> None:
+    model = table.rows(TARGET.id, "model")[0]
+    blocks = [replace(model, kind="block", split="", latency_ns=1e9)]
+    blocks += [replace(row, kind="block", latency_ns=1e9) for row in table.rows(TARGET.id, "kernel")]
+    both = CostTable([*table.all_rows, *blocks], table.workloads, table.targets)
+    assert Measurements.from_table(both, TARGET.id) == Measurements.from_table(table, TARGET.id)
+    assert model_points(both, TARGET.id, "fit") == model_points(table, TARGET.id, "fit")
 
 
 def test_the_hash_follows_the_figures_only(table: CostTable) -> None:

@@ -59,6 +59,15 @@ def test_what_was_appended_is_read_back(tmp_path: Path):
     assert first["schema"] == SCHEMA_VERSION
 
 
+@pytest.mark.parametrize("kind", ["kernel", "block", "model"])
+def test_every_kind_of_role_is_read_back(tmp_path: Path, kind: str):
+    path = tmp_path / "journal.jsonl"
+    written = replace(RECORD, role=Role(kind, "s", "chain", 4))
+    with Journal(path) as journal:
+        journal.append(written)
+    assert read_journal(path).measurements == (written,)
+
+
 def test_checksum_can_be_checked_by_others(tmp_path: Path):
     """The rule that results/README.md states."""
     path = tmp_path / "journal.jsonl"

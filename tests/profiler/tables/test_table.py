@@ -316,11 +316,14 @@ def test_missing_rows_are_an_error_that_names_all_of_them(fakes: ModuleType, mea
         table.lookup("other/x", conv)
 
 
-def test_kernel_and_model_of_one_key_are_kept_apart():
-    rows = [Row("t", "k", "kernel", "conv", 5.0), Row("t", "k", "model", "conv", 9.0)]
+def test_kernel_block_and_model_of_one_key_are_kept_apart():
+    rows = [Row("t", "k", kind, "conv", ns) for kind, ns in (("model", 9.0), ("block", 7.0), ("kernel", 5.0))]
     table = CostTable(rows)
     assert table.lookup("t", "k").latency_ns == 5.0
+    assert CostTable(rows[:2]).lookup("t", "k").latency_ns == 7.0
     assert table.lookup("t", "k", "model").latency_ns == 9.0
+    assert table.lookup("t", "k", "block").latency_ns == 7.0
+    assert table.costs_ms("t", ["k"], "block") == pytest.approx([7e-6])
     with pytest.raises(ConfigError, match="two rows"):
         CostTable([rows[0], rows[0]])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from pathlib import Path
 from types import ModuleType
 
@@ -12,9 +13,10 @@ import pytest
 from profiler.fleet.targets import Precision, Runtime
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.fusion import FUSIONS, Kernel, cut, kernels_of, single
-from profiler.workloads.isolation import Isolation, isolate, kernel_jobs
+from profiler.workloads.isolation import Isolation, KernelPlan, block_jobs, isolate, kernel_jobs
 
 TARGETS = list(FUSIONS)
+NETWORK_PARAMS = 40_000
 
 POOL = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1, 1, 1), "count_include_pad": False}
 CONV = {
@@ -148,6 +150,114 @@ def test_stretches_stay_finite(kernels: dict[tuple[Runtime, Precision], tuple[Ke
             assert 1e-12 < size < 1e30, kernel.label
 
 
+# -------------------------------------------------------------------- blocks
+
+
+@pytest.fixture(scope="module")
+def blocks(samples: ModuleType) -> dict[tuple[Runtime, Precision], dict[str, KernelPlan]]:
+    """By target, the plans of parts of networks by name, without those of their companions."""
+    parts = samples.network_parts()
+    return {
+        target: {
+            name: plan
+            for plan in block_jobs(parts.values(), *target, network_params=NETWORK_PARAMS)
+            for name, work in parts.items()
+            if plan.is_block and plan.key == work.key
+        }
+        for target in TARGETS
+    }
+
+
+@pytest.mark.parametrize(("runtime", "precision"), TARGETS)
+def test_twice_the_stretch_of_a_block_holds_its_kernels_m_times_more(
+    blocks: dict[tuple[Runtime, Precision], dict[str, KernelPlan]],
+    samples: ModuleType,
+    runtime: Runtime,
+    precision: Precision,
+) -> None:
+    """Nothing of a block is fused with what is put beside it, merged or split up by its repetition."""
+    found = blocks[runtime, precision]
+    assert found.keys() == samples.network_parts().keys()
+    for name, plan in found.items():
+        m = plan.isolation.repeats
+        more = contents(plan.isolation, 2 * m, runtime, precision)
+        more.subtract(contents(plan.isolation, m, runtime, precision))
+        expected: Counter[str] = Counter()
+        for kernel in (*cut(plan.kernel.workload, runtime, precision), *plan.isolation.companions):
+            expected[kernel.key] += m
+        assert {key: n for key, n in more.items() if n} == dict(expected), name
+        assert 2 <= m <= 64
+
+
+def test_blocks_that_keep_their_shape_are_chained_and_all_others_fanned_out(
+    blocks: dict[tuple[Runtime, Precision], dict[str, KernelPlan]],
+) -> None:
+    chained = {"mixconv residual", "mixconv uneven", "mixconv se hswish", "mbconv hswish"}
+    for found in blocks.values():
+        assert {name for name, plan in found.items() if plan.isolation.mode == "chain"} == chained
+        assert all(not found[name].isolation.companions for name in chained)
+        assert {c.kind for plan in found.values() for c in plan.isolation.companions} == {"add"}
+
+
+def test_the_kernel_that_ends_a_block_says_how_often_its_output_is_added(
+    blocks: dict[tuple[Runtime, Precision], dict[str, KernelPlan]],
+) -> None:
+    """A lone addition behind a convolution would become part of it; behind a ReLU or a linear layer it would not."""
+    found = blocks["onnxruntime", "fp32"]
+    assert {name: len(plan.isolation.companions) for name, plan in found.items() if plan.isolation.mode == "fan"} == {
+        "mixconv stride 2": 2,
+        "mixconv uneven stride 2": 2,
+        "mixconv wide kernel": 2,
+        "mbconv stride 2 se": 2,
+        "stem": 1,
+        "head": 1,
+    }
+    assert len(blocks["torch", "fp32"]["mixconv stride 2"].isolation.companions) == 1
+
+
+def test_a_block_is_planned_once_behind_its_companions_and_named_as_it_was_written(samples: ModuleType) -> None:
+    parts = list(samples.network_parts().values())
+    plans = block_jobs([*parts, *parts], "onnxruntime", "fp32", NETWORK_PARAMS)
+    assert len({plan.key for plan in plans}) == len(plans)
+    assert [plan.label for plan in plans if plan.is_block] == [part.name for part in parts]
+    seen: set[str] = set()
+    for plan in plans:
+        assert set(plan.companion_keys) <= seen, plan.label
+        seen.update([] if plan.is_block else [plan.key])
+        m = plan.isolation.repeats
+        assert [n for n, _ in plan.jobs] == [1, m, 2 * m]
+        assert plan.jobs[0][1].key == plan.key
+
+
+@pytest.mark.parametrize(("runtime", "precision"), TARGETS)
+def test_a_stretch_reads_once_as_many_bytes_as_a_network_has_weights(
+    blocks: dict[tuple[Runtime, Precision], dict[str, KernelPlan]], runtime: Runtime, precision: Precision
+) -> None:
+    weight = 4 if precision == "fp32" else 1
+    moved = 5 if (runtime, precision) == ("onnxruntime", "int8") else weight
+    for name, plan in blocks[runtime, precision].items():
+        alone, *stretches = (work for _, work in plan.jobs)
+        assert len(alone.inputs) == 1
+        for work in stretches:
+            _, ballast = (work.shapes[index][0] for index in work.inputs)
+            assert prod(ballast) * moved == pytest.approx(NETWORK_PARAMS * weight, rel=0.1), name
+            assert sum(op.kind == "global_avg_pool" and ballast in work.input_shapes_of(i)
+                       for i, op in enumerate(work.ops)) == 1  # fmt: skip
+
+
+def test_ballast_has_a_bound_and_may_be_left_out(samples: ModuleType) -> None:
+    def inputs(network_params: int) -> list[int]:
+        (plan,) = (p for p in block_jobs([samples.mixconv_block()], "torch", "fp32", network_params) if p.is_block)
+        work = plan.isolation.workload(2)
+        return [prod(work.shapes[index][0]) for index in work.inputs]
+
+    assert len(inputs(0)) == 1
+    assert inputs(10**9)[1] == inputs(10**8)[1] < 3e6
+
+
+# -------------------------------------------------------------------- what onnxruntime executes
+
+
 def executed(model: bytes, folder: Path) -> Counter[tuple[str, ...]]:
     """What onnxruntime executes: operator, activation, number of inputs."""
     import onnx
@@ -177,3 +287,14 @@ def test_onnxruntime_executes_every_further_repetition_in_the_same_way(
         nodes = sum((middle - short).values())
         assert nodes >= 2 * (1 + len(isolation.companions)), kernel.label
         assert all(count % 2 == 0 for count in (middle - short).values()), kernel.label
+
+
+def test_onnxruntime_executes_every_further_block_in_the_same_way(
+    blocks: dict[tuple[Runtime, Precision], dict[str, KernelPlan]], tmp_path: Path
+) -> None:
+    from profiler.workloads.builders.onnx import build_onnx
+
+    for name, plan in blocks["onnxruntime", "fp32"].items():
+        short, middle, long = (executed(build_onnx(plan.isolation.workload(m)), tmp_path) for m in (2, 4, 6))
+        assert middle - short == long - middle, name
+        assert all(count % 2 == 0 for count in (middle - short).values()), name
