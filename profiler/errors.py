@@ -15,6 +15,7 @@
     │   ├── DeviceBusy               another host holds the lease
     │   ├── BoardFull                its disk has no room for what a job needs
     │   └── AgentCrashed             the agent ended or spoke nonsense
+    ├── TrainingDiverged             a loss or a weight is no longer a finite number
     └── MeasurementError             a figure exists and may not be trusted
         ├── Unstable                 too wide a spread
         ├── Throttled                the board slowed itself down
@@ -40,6 +41,7 @@ __all__ = [
     "MeasurementError",
     "StorageError",
     "Throttled",
+    "TrainingDiverged",
     "UnknownWorkload",
     "Unreachable",
     "Unstable",
@@ -130,6 +132,18 @@ class BoardFull(DeviceError):
 
 class AgentCrashed(DeviceError):
     """The agent on the board ended, or sent what is not of its protocol."""
+
+
+class TrainingDiverged(EdgeCostError):
+    """Training stopped where its loss or a weight was no longer a finite number; its last good checkpoint stays.
+
+    Attributes:
+        step: the step, from 0, at which it was seen.
+    """
+
+    def __init__(self, message: str, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class MeasurementError(EdgeCostError):

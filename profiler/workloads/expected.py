@@ -20,7 +20,15 @@ from profiler.fleet.targets import Runtime
 from profiler.workloads.graph import Workload
 from profiler.workloads.weights import seeded_inputs
 
-__all__ = ["SAMPLED_VALUES", "Expected", "expected_int8_output", "expected_output", "run_litert", "run_onnx"]
+__all__ = [
+    "SAMPLED_VALUES",
+    "Expected",
+    "expected_int8_output",
+    "expected_of_file",
+    "expected_output",
+    "run_litert",
+    "run_onnx",
+]
 
 SAMPLED_VALUES = 64
 """How many values of the output are kept to compare a board's with, at most."""
@@ -67,46 +75,35 @@ def expected_int8_output(workload: Workload, runtime: Runtime, data: bytes) -> E
     return _sample(run(workload, data), workload)
 
 
+def expected_of_file(workload: Workload, data: bytes, suffix: str) -> Expected:
+    """Run a given file of the workload on this machine, with whatever weights it holds, and sample the first output.
+
+    Args:
+        workload: what the file computes.
+        data: the file.
+        suffix: "onnx" or "tflite".
+
+    Raises:
+        ArtefactError: for another suffix, where it cannot be run here, or its output is not finite.
+    """
+    runs = {"onnx": run_onnx, "tflite": run_litert}
+    if suffix not in runs:
+        raise ArtefactError(f"this machine runs .onnx and .tflite files, not .{suffix}")
+    return _sample(runs[suffix](workload, data), workload)
+
+
 def run_onnx(workload: Workload, data: bytes) -> NDArray[Any]:
     """The first output of an ONNX file for the seeded inputs."""
-    from profiler.workloads.builders.onnx import input_name
-    from profiler.workloads.host_onnxruntime import import_onnxruntime
+    from profiler.workloads.host_runners import onnx_runner
 
-    onnxruntime = import_onnxruntime()
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the sum's order, and so the last bits, must not depend on the host's cores
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        feeds = {input_name(position): array for position, array in enumerate(seeded_inputs(workload))}
-        return np.asarray(session.run(None, feeds)[0])
-    except Exception as error:
-        # onnxruntime's exceptions share no base class of their own
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        raise ArtefactError(f"{_label(workload)} does not run in ONNX Runtime on this machine: {error}") from error
+    return onnx_runner(data, _label(workload))(seeded_inputs(workload))
 
 
 def run_litert(workload: Workload, data: bytes) -> NDArray[Any]:
-    """The first output of a full int8 .tflite file for the seeded inputs: in real values, channel-first."""
-    from ai_edge_litert.interpreter import Interpreter
+    """The first output of a .tflite file for the seeded inputs: in real values, channel-first."""
+    from profiler.workloads.host_runners import litert_runner
 
-    try:
-        interpreter = Interpreter(model_content=data, num_threads=1)
-        interpreter.allocate_tensors()
-        for detail, array in zip(interpreter.get_input_details(), seeded_inputs(workload), strict=True):
-            scale, zero_point = detail["quantization"]
-            value = array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
-            stored = np.clip(np.rint(value / scale) + zero_point, -128, 127).astype(np.int8)
-            interpreter.set_tensor(detail["index"], np.ascontiguousarray(stored))
-        interpreter.invoke()
-    except (RuntimeError, ValueError) as error:
-        raise ArtefactError(f"{_label(workload)} does not run in LiteRT on this machine: {error}") from error
-    detail = interpreter.get_output_details()[0]
-    scale, zero_point = detail["quantization"]
-    real: NDArray[Any] = (interpreter.get_tensor(detail["index"]).astype(np.float64) - zero_point) * scale
-    return real.transpose(0, 3, 1, 2) if real.ndim == 4 else real
+    return litert_runner(data, _label(workload))(seeded_inputs(workload))
 
 
 def _sample(output: NDArray[Any], workload: Workload) -> Expected:

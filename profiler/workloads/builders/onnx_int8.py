@@ -1,4 +1,4 @@
-"""Workload -> int8 ONNX in QDQ form, by onnxruntime.quantization, calibrated on seeded inputs."""
+"""Workload -> int8 ONNX in QDQ form, by onnxruntime.quantization, calibrated on seeded inputs or on given ones."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from profiler.errors import ArtefactError
 from profiler.workloads.builders.onnx import input_name, onnx_model
+from profiler.workloads.calibration import Calibration, check_calibration, seeded_calibration
 from profiler.workloads.graph import Workload
-from profiler.workloads.weights import Weights, seeded_inputs
+from profiler.workloads.weights import Weights
 
 __all__ = ["CALIBRATION_SEEDS", "build_onnx_int8"]
 
@@ -24,7 +25,9 @@ CALIBRATION_SEEDS = tuple(range(8))
 _ORT_WARNING, _ORT_ERROR = 2, 3  # severities of ONNX Runtime's logger; it starts at warning
 
 
-def build_onnx_int8(workload: Workload, weights: Weights | None = None) -> bytes:
+def build_onnx_int8(
+    workload: Workload, weights: Weights | None = None, calibration: Calibration | None = None
+) -> bytes:
     """An int8 ONNX file: int8 weights per channel, uint8 activations, float inputs and outputs.
 
     Activations are unsigned because ONNX Runtime's x86 kernels multiply unsigned by signed, and because a ReLU then
@@ -36,12 +39,16 @@ def build_onnx_int8(workload: Workload, weights: Weights | None = None) -> bytes
     Args:
         workload: what to lower.
         weights: its weights; by default the seeded ones.
+        calibration: the inputs whose ranges decide the scales; by default those of `CALIBRATION_SEEDS`.
 
     Raises:
-        ArtefactError: where the weights do not fit or quantisation fails.
+        ArtefactError: where the weights or the calibration do not fit, or quantisation fails.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    if calibration is None:
+        calibration = seeded_calibration(workload, CALIBRATION_SEEDS)
+    check_calibration(workload, calibration)
     # the quantiser narrows the range of what a ReLU reads, and overlooks that an output of the graph reads it too
     model = onnx_model(workload, weights, outputs_apart=True)
     # says that shapes and fusions were prepared; without it the quantiser warns
@@ -52,7 +59,7 @@ def build_onnx_int8(workload: Workload, weights: Weights | None = None) -> bytes
             quantize_static(
                 model,
                 path,
-                _reader(workload),
+                _reader(calibration),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -87,15 +94,14 @@ def _quiet() -> Iterator[None]:
         root.handlers[:] = handlers
 
 
-def _reader(workload: Workload) -> object:
-    """The seeded inputs, one set a seed, as the quantiser asks for them."""
+def _reader(calibration: Calibration) -> object:
+    """The sets of inputs, one after another, as the quantiser asks for them."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the base class is untyped
         def __init__(self) -> None:
             self._feeds: Iterator[dict[str, NDArray[np.float32]]] = (
-                {input_name(position): array for position, array in enumerate(seeded_inputs(workload, seed))}
-                for seed in CALIBRATION_SEEDS
+                {input_name(position): array for position, array in enumerate(inputs)} for inputs in calibration
             )
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from profiler.errors import UnsupportedOperator
 from profiler.workloads.builders.tflite_lowering import Float32Numbers, Lowering, Numbers
+from profiler.workloads.calibration import Calibration
 from profiler.workloads.graph import Workload
 from profiler.workloads.weights import Weights
 
@@ -29,26 +30,29 @@ def build_tflite(workload: Workload, weights: Weights | None = None) -> bytes:
     return _lower(simple, arrays, Float32Numbers())
 
 
-def build_tflite_int8(workload: Workload, weights: Weights | None = None) -> bytes:
+def build_tflite_int8(
+    workload: Workload, weights: Weights | None = None, calibration: Calibration | None = None
+) -> bytes:
     """The workload as a full int8 .tflite file: int8 inputs and outputs, each with its own scale and zero point.
 
-    Ranges are calibrated here by running the workload in float32 on seeded inputs. Two limits are the format's own:
-    softmax and sigmoid come in steps of 1/256, so a softmax over hundreds of classes loses most of its small
-    values; and linear layers, with one scale a channel, need a newer runtime than tflite-runtime 2.14, which
-    refuses to load them.
+    Ranges are calibrated here by running the workload in float32 on seeded or on given inputs. Two limits are the
+    format's own: softmax and sigmoid come in steps of 1/256, so a softmax over hundreds of classes loses most of
+    its small values; and linear layers, with one scale a channel, need a newer runtime than tflite-runtime 2.14,
+    which refuses to load them.
 
     Args:
         workload: what to lower.
         weights: by op index; by default drawn from the workload's seed.
+        calibration: the inputs from which ranges are taken; by default seeded ones, see `tflite_int8.calibrate`.
 
     Raises:
         UnsupportedOperator: for an operator kind or a rank without a lowering.
-        ArtefactError: where the weights do not fit, or the packages of the extra "litert" are missing.
+        ArtefactError: where weights or calibration do not fit, or the packages of the extra "litert" are missing.
     """
     from profiler.workloads.builders.tflite_int8 import Int8Numbers, calibrate, quantizations
 
     simple, arrays = _prepared(workload, weights)
-    return _lower(simple, arrays, Int8Numbers(quantizations(simple, calibrate(simple, arrays))))
+    return _lower(simple, arrays, Int8Numbers(quantizations(simple, calibrate(simple, arrays, calibration))))
 
 
 def _prepared(workload: Workload, weights: Weights | None) -> tuple[Workload, Weights]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from profiler.errors import ArtefactError
 from profiler.workloads.builders.tflite_flatbuffer import Quantization
 from profiler.workloads.builders.tflite_lowering import StoredArray, fused_activations
+from profiler.workloads.calibration import Calibration, check_calibration, seeded_calibration
 from profiler.workloads.graph import Ref, Workload
-from profiler.workloads.weights import Weights, seeded_inputs
+from profiler.workloads.weights import Weights
 
 __all__ = ["CALIBRATION_SEEDS", "Int8Numbers", "Range", "calibrate", "quantization_of_range", "quantizations"]
 
@@ -40,15 +41,21 @@ _FIXED = {kind: Quantization((1 / 256,), -128) for kind in ("sigmoid", "softmax"
 """Kinds whose kernels write on a scale of their own."""
 
 
-def calibrate(workload: Workload, weights: Weights) -> dict[Ref, Range]:
+def calibrate(workload: Workload, weights: Weights, calibration: Calibration | None = None) -> dict[Ref, Range]:
     """The range of every tensor of a simplified workload, found by running its ONNX lowering in float32.
 
+    Args:
+        workload, weights: simplified.
+        calibration: the inputs that it is run on; by default those of `CALIBRATION_SEEDS`.
+
     Raises:
-        ArtefactError: where values are not finite.
+        ArtefactError: where values are not finite or the calibration does not fit.
     """
     from profiler.workloads.builders.onnx import build_onnx
     from profiler.workloads.host_onnxruntime import import_onnxruntime
 
+    feeds = seeded_calibration(workload, CALIBRATION_SEEDS) if calibration is None else calibration
+    check_calibration(workload, feeds)
     onnxruntime = import_onnxruntime()
 
     refs = [(index, port) for index in workload.compute_ops for port in range(len(workload.shapes[index]))]
@@ -58,11 +65,11 @@ def calibrate(workload: Workload, weights: Weights) -> dict[Ref, Range]:
     session = onnxruntime.InferenceSession(build_onnx(observed, weights), options, providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_inputs()]
     seen: dict[Ref, list[NDArray[np.float64]]] = {ref: [] for ref in refs}
-    for seed in CALIBRATION_SEEDS:
-        arrays = session.run(None, dict(zip(names, seeded_inputs(workload, seed), strict=True)))
+    for inputs in feeds:
+        arrays = session.run(None, dict(zip(names, inputs, strict=True)))
         for ref, array in zip(refs, arrays, strict=True):
             seen[ref].append(_summary(array))
-    ranges = {(index, 0): (-1.0, 1.0) for index in workload.inputs}  # by the definition of seeded inputs
+    ranges = {(index, 0): _input_range(position, calibration) for position, index in enumerate(workload.inputs)}
     for ref, summaries in seen.items():
         op = workload.ops[ref[0]]
         if not np.isfinite(summaries).all():
@@ -72,6 +79,14 @@ def calibrate(workload: Workload, weights: Weights) -> dict[Ref, Range]:
             )
         ranges[ref] = _range(np.stack(summaries), op.kind)
     return ranges
+
+
+def _input_range(position: int, calibration: Calibration | None) -> Range:
+    """The range of a graph input: of what was given, or of seeded inputs by their definition."""
+    if calibration is None:
+        return -1.0, 1.0
+    given = [inputs[position] for inputs in calibration]
+    return float(min(array.min() for array in given)), float(max(array.max() for array in given))
 
 
 def _summary(array: NDArray[np.float32]) -> NDArray[np.float64]:
