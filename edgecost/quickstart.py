@@ -1,6 +1,7 @@
 """The quick start: every stage of the work once, on the embedded fleet, in one command that can be interrupted.
 
-    fleet up -> profile six targets -> closure -> reference -> search under a budget -> verify -> train -> report
+    fleet up -> profile six targets -> closure -> reference -> search under a budget -> verify -> train
+             -> S3NAS: profile blocks -> search a supernet -> scale -> train -> verify -> report
 
 Each stage writes its file below the output folder; what is there and was made with the same options is not made
 again. The stages themselves are those of the command line.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.quickstart_s3nas import SmallS3nas, run_small_s3nas
 from edgecost.stages.costs import HEADLINE_MODEL, closure, load_table, write_json
 from edgecost.stages.places import fleet_root
 from edgecost.stages.planning import PlanOptions, measure_config
@@ -98,8 +100,11 @@ def run_quickstart(options: QuickstartOptions, progress: Progress) -> dict[str, 
         verified = timed(
             "verify", lambda: verify_study(Path(study["file"]), devices, "quick", out, progress, budget_ms)
         )
+        small = SmallS3nas(out, options.data, options.seed, options.small)
+        board, on_board = next((d, t) for d in devices for t in d.targets if t.id == target)
+        s3nas = run_small_s3nas(small, board, on_board, progress, timed)
     training = timed("train", lambda: train_finalists(study, search, out, options.training_steps, progress))
-    summary = _summary(options, runs, closed, study, verified, training, seconds)
+    summary = _summary(options, runs, closed, study, verified, training, s3nas, seconds)
     write_json(out / "summary.json", summary)
     from edgecost.report.build import write_report
 
@@ -144,6 +149,7 @@ def _summary(
     study: dict[str, Any],
     verified: dict[str, Any],
     training: dict[str, Any],
+    s3nas: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     best = [r for r in closed["rows"] if r["model"] == HEADLINE_MODEL]
@@ -162,13 +168,14 @@ def _summary(
         f"the search is given {study['budget_ms']:g} ms: the budget of {verified['budget_ms']:g} ms less the "
         "predictor's closure error on this target"
     )
-    lines += ["", given, study["sentence"], verified["sentence"], training["sentence"]]
+    lines += ["", given, study["sentence"], verified["sentence"], training["sentence"], "", *s3nas["lines"]]
     return {
         "runs": [r.to_dict() for r in runs],
         "closure": best,
         "search": {k: study[k] for k in ("target", "budget_ms", "feasible", "best", "n_evaluations", "file")},
         "winner": verified,
         "training": training,
+        "s3nas": s3nas,
         "seconds": seconds,
         "seed": options.seed,
         "lines": lines,

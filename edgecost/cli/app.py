@@ -11,7 +11,24 @@ import sys
 
 import typer
 
-from edgecost.cli import devices, fit, fleet, predict, profile, quickstart, report, search, table, validate, verify
+from edgecost.cli import (
+    describe,
+    devices,
+    fit,
+    fleet,
+    postprocess,
+    predict,
+    profile,
+    quickstart,
+    report,
+    scale,
+    search,
+    study,
+    table,
+    train,
+    validate,
+    verify,
+)
 
 __all__ = ["app", "main"]
 
@@ -27,12 +44,17 @@ app = typer.Typer(
 app.command("quickstart")(quickstart.quickstart)
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(devices.app, name="devices")
+app.command("describe")(describe.describe)
 app.command("profile")(profile.profile)
 app.add_typer(table.app, name="table")
 app.command("fit")(fit.fit)
 app.command("validate")(validate.validate)
 app.command("predict")(predict.predict)
 app.add_typer(search.app, name="search")
+app.add_typer(study.app, name="study")
+app.command("scale")(scale.scale)
+app.command("postprocess")(postprocess.postprocess)
+app.command("train")(train.train)
 app.command("verify")(verify.verify)
 app.command("report")(report.report)
 

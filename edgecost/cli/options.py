@@ -6,7 +6,26 @@ from pathlib import Path
 
 import typer
 
-__all__ = ["DevicesOption", "ResultsOption", "SeedOption", "TargetOption"]
+__all__ = [
+    "BudgetMjOption",
+    "BudgetMsOption",
+    "CostOption",
+    "CostsOption",
+    "DataOption",
+    "DeviceOption",
+    "DevicesOption",
+    "EffortOption",
+    "MeasureOption",
+    "NetworkArgument",
+    "OutOption",
+    "ResizeOption",
+    "ResultsOption",
+    "ScheduleOption",
+    "SeedOption",
+    "TargetOption",
+    "TargetsOption",
+    "TrainStepsOption",
+]
 
 DevicesOption = typer.Option(
     None,
@@ -16,3 +35,24 @@ DevicesOption = typer.Option(
 ResultsOption = typer.Option(Path("results"), "--results", help="Folder of the runs, tables and reports.")
 TargetOption = typer.Option(..., "--target", "-t", help="A target or device id; see `edgecost devices list`.")
 SeedOption = typer.Option(0, "--seed", help="Seed of everything random; it is recorded.")
+
+# -------------------------------------------------------------------- S3NAS and its stages
+
+NetworkArgument = typer.Argument(..., metavar="NETWORK.yaml", help="The network's file, as a search writes it.")
+TargetsOption = typer.Option(
+    ..., "--target", "-t", help="A target or device id; several times for a network that meets a budget on each."
+)
+BudgetMsOption = typer.Option([], "--budget-ms", help="The most that the final network may take; one a target.")
+BudgetMjOption = typer.Option([], "--budget-mj", help="With --cost energy: the most that it may draw; one a target.")
+CostOption = typer.Option("latency", "--cost", help="What the budget is of: latency or energy.")
+CostsOption = typer.Option(
+    "table", "--costs", help="Where costs come from: table (measured blocks), model (kernels) or hwnasbench."
+)
+DataOption = typer.Option("digits", "--data", help="digits, CIFAR-10 data, or a folder train/CLASS and test/CLASS.")
+ResizeOption = typer.Option(None, "--resize", help="For image folders of mixed sizes: bring them to so many pixels.")
+ScheduleOption = typer.Option("reduced", "--schedule", help="How networks are trained: reduced or published.")
+TrainStepsOption = typer.Option(None, "--train-steps", help="Steps of a training [default: the schedule's].")
+DeviceOption = typer.Option("cpu", "--device", help="What torch computes on: cpu or cuda.")
+EffortOption = typer.Option("record", "--effort", help="How long to measure: record (the full protocol) or quick.")
+MeasureOption = typer.Option(False, "--measure", help="Measure what is found, and correct phi by it.")
+OutOption = typer.Option(None, "--out", help="Folder of what is written [default: the network's].")

@@ -64,8 +64,9 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 class Bar:
     """A campaign's progress: a bar with time left on a terminal, plain lines every few seconds elsewhere."""
 
-    def __init__(self, label: str, quiet: bool = False) -> None:
+    def __init__(self, label: str, quiet: bool = False, detailed: bool = False) -> None:
         self._label = label
+        self._detailed = detailed
         self._quiet = quiet
         self._rich: RichProgress | None = None
         self._task: Any = None
@@ -112,13 +113,14 @@ class Bar:
         """One step is done."""
         self._done += 1
         if self._rich is not None:
-            self._rich.update(self._task, advance=1, what=label[:40])
+            self._rich.update(self._task, advance=1, what=label[: 100 if self._detailed else 40])
             return
         now = time.monotonic()
         if not self._quiet and (now - self._spoken > 10 or self._done == self._total):
             self._spoken = now
             left = (now - self._started) / self._done * max(0, self._total - self._done)
-            say(f"{self._label}: {self._done} of {self._total}, about {left:.0f} s left")
+            what = f"; {label}" if self._detailed and label else ""
+            say(f"{self._label}: {self._done} of {self._total}, about {left:.0f} s left{what}")
 
     def message(self, text: str) -> None:
         """A line worth reading between the steps."""
@@ -131,10 +133,16 @@ class Bar:
 
 
 @contextmanager
-def progress(label: str, quiet: bool = False) -> Iterator[Bar]:
-    """A progress bar for the length of a block; work that shows one can be interrupted and continued."""
+def progress(label: str, quiet: bool = False, detailed: bool = False) -> Iterator[Bar]:
+    """A progress bar for the length of a block; work that shows one can be interrupted and continued.
+
+    Args:
+        label: what is being done.
+        quiet: show nothing.
+        detailed: what a step says of itself is worth reading whole.
+    """
     try:
-        with Bar(label, quiet) as bar:
+        with Bar(label, quiet, detailed) as bar:
             yield bar
     except KeyboardInterrupt:
         say("edgecost: interrupted; nothing measured is lost, and the same command continues where this one stopped")

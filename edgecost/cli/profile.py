@@ -15,7 +15,16 @@ __all__ = ["profile"]
 
 def profile(
     target: list[str] = typer.Option(..., "--target", "-t", help="A target or device id; may be given several times."),
-    space: str | None = typer.Option(None, "--space", help="Measure the kernels of a search space: nasbench201."),
+    space: str | None = typer.Option(
+        None, "--space", help="Measure the kernels of a search space: nasbench201 or mixconv."
+    ),
+    supernet: str | None = typer.Option(
+        None, "--supernet", help="For mixconv: a bundled supernet's name or a YAML file [default: graded32]."
+    ),
+    blocks: bool = typer.Option(False, "--blocks", help="Of mixconv: measure whole blocks instead of kernels."),
+    scaled: int = typer.Option(
+        0, "--scaled", help="With --blocks: measure so many blocks of scaled and post-processed networks besides."
+    ),
     model: list[Path] = typer.Option(
         [], "--model", "-m", help="Measure an ONNX file and its kernels; may be repeated."
     ),
@@ -46,7 +55,7 @@ def profile(
     if patience_s < 0:
         raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
     chosen = select_targets(all_devices(devices), target)
-    options = PlanOptions(space=space, models=tuple(model), fit_models=fit_models, held_out=held_out, seed=seed)
+    options = PlanOptions(space, tuple(model), fit_models, held_out, seed, supernet, blocks, scaled)
     config = measure_config(effort, rounds=rounds, seed=seed)
     with progress("profile", quiet=json_) as bar:
         runs = profile_targets(chosen, options, config, results, run, bar, CampaignLimits(patience_s=patience_s))

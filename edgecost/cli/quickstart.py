@@ -18,10 +18,10 @@ def quickstart(
         None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
     ),
     seed: int = SeedOption,
-    small: bool = typer.Option(False, "--small", help="Two boards, few networks, a short search: three minutes."),
+    small: bool = typer.Option(False, "--small", help="Two boards, few networks, short searches: five minutes."),
     json_: bool = JsonOption,
 ) -> None:
-    """Profile six loopback boards, fit and validate a predictor, search, verify, report.
+    """Profile six loopback boards, fit and validate a predictor, search by evolution and by a supernet, verify, report.
 
     Interrupted, the same command continues. Example: edgecost quickstart --out results/quickstart
     """

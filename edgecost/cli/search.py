@@ -8,6 +8,7 @@ import typer
 
 from edgecost.cli.options import ResultsOption, SeedOption, TargetOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
+from edgecost.cli.s3nas import s3nas
 
 __all__ = ["app"]
 
@@ -26,6 +27,10 @@ def evrsnas(
     data: Path | None = typer.Option(
         None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
     ),
+    space: str = typer.Option("nasbench201", "--space", help="The search space: nasbench201 or mixconv."),
+    supernet: str | None = typer.Option(
+        None, "--supernet", help="For mixconv: a bundled supernet's name or a YAML file [default: graded32]."
+    ),
     preset: str = typer.Option("quick", "--preset", help="How candidates are scored: quick or paper."),
     population: int = typer.Option(20, "--population", help="Architectures a generation."),
     generations: int = typer.Option(100, "--generations", help="Generations."),
@@ -42,7 +47,7 @@ def evrsnas(
     """
     from edgecost.stages.searching import SearchOptions, search_evrsnas
 
-    options = SearchOptions(target, budget_ms, data, preset, population, generations, seed)
+    options = SearchOptions(target, budget_ms, data, preset, population, generations, seed, space, supernet)
     with progress("search", quiet=json_) as bar:
         answer = search_evrsnas(options, results=results, out=out, progress=bar)
     if json_:
@@ -52,3 +57,6 @@ def evrsnas(
     if not answer["feasible"]:
         say(f"edgecost: {answer['sentence']}; the study is in {answer['file']}")
         raise typer.Exit(2)
+
+
+app.command("s3nas")(s3nas)

@@ -22,7 +22,7 @@ EmulatedOption = typer.Option(
 @app.command()
 def show(
     target: str | None = typer.Option(None, "--target", "-t", help="Only this target."),
-    kind: str = typer.Option("kernel", "--kind", help="kernel, model or all."),
+    kind: str = typer.Option("kernel", "--kind", help="kernel, block, model or all."),
     results: Path = ResultsOption,
     with_emulated: bool = EmulatedOption,
     json_: bool = JsonOption,

@@ -13,7 +13,9 @@ __all__ = ["verify"]
 
 
 def verify(
-    study: Path = typer.Argument(..., help="The study file that `edgecost search` wrote."),
+    study: Path = typer.Argument(
+        ..., help="The study file that `edgecost search` wrote, a stage's file of S3NAS, or the folder of its run."
+    ),
     effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick."),
     budget_ms: float | None = typer.Option(
         None, "--budget-ms", help="Hold it against this instead of the study's budget."
@@ -26,11 +28,16 @@ def verify(
 
     Example: edgecost verify results/search/evrsnas.json
     """
+    from edgecost.stages.s3nas_verify import verifiable, verify_stage
     from edgecost.stages.targets import all_devices
     from edgecost.stages.verification import verify_study
 
     with progress("verify", quiet=json_) as bar:
-        answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms)
+        stage = verifiable(study)
+        if stage is not None:
+            answer = verify_stage(stage, all_devices(devices), effort, results, bar, budget_ms)
+        else:
+            answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms)
     if json_:
         emit_json(answer)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgecost.report import figures
+from edgecost.report import figures, s3nas_figures
 from edgecost.report.collect import ReportData, collect
 
 __all__ = ["render", "write_report"]
@@ -35,6 +35,10 @@ def _draw(data: ReportData) -> dict[str, Any]:
         )
     if data.winner is not None and data.winner["layers"]:
         drawn["layers"] = figures.layers(data.winner["layers"], "Where the winner's time goes, by kernel (predicted)")
+    for index, run in enumerate(data.s3nas.runs if data.s3nas is not None else ()):
+        if run.course:
+            drawn[f"s3nas_course_{index}"] = s3nas_figures.search_course(run.course, run.targets)
+        drawn[f"s3nas_networks_{index}"] = s3nas_figures.networks(run.networks)
     return drawn
 
 

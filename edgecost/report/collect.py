@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.report.s3nas import S3nasSection, s3nas_section
+
 if TYPE_CHECKING:
     from profiler.tables.table import CostTable
 
@@ -30,6 +32,7 @@ class ReportData:
         parity: target -> points of its parity plot.
         closure: formatted rows of the closure table.
         search, winner, training: sections of the search, None where nothing was searched or verified.
+        s3nas: the section of S3NAS, None where there is no run of it.
     """
 
     title: str
@@ -46,6 +49,7 @@ class ReportData:
     search: dict[str, Any] | None = None
     winner: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
+    s3nas: S3nasSection | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -79,6 +83,9 @@ def collect(results: Path) -> ReportData:
     )
     _add_closure(data, table, results)
     _add_search(data, table, results)
+    data.s3nas = s3nas_section(results)
+    if data.s3nas is not None:
+        data.notes += data.s3nas.notes
     if table.corrupt_lines:
         data.notes.append(f"{table.corrupt_lines} corrupt journal lines were skipped.")
     if any("sensor_missing" in r.issues for r in table.rows()):
@@ -121,6 +128,7 @@ def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[
                 "description": (header.get("device") or {}).get("description", ""),
                 "runtime": f"{target.runtime} {version}".strip(),
                 "kernels": sum(r.kind == "kernel" for r in mine),
+                "blocks": sum(r.kind == "block" for r in mine),
                 "models": sum(r.kind == "model" for r in mine),
                 "flagged": sum(bool(set(r.issues) - doubts) for r in mine),
                 "failed": sum(r.status != "ok" for r in mine),
@@ -227,13 +235,12 @@ def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
 def _layers(table: CostTable, study: dict[str, Any]) -> list[dict[str, Any]]:
     """Predicted cost of the winner by kernel, equal kernels together."""
     from edgecost.stages.costs import fit_model
-    from search.spaces import find_space
-    from search.spaces.base import Architecture
+    from edgecost.stages.spaces import space_of
 
     if study["target"] not in {t.id for t in table.targets}:
         return []
-    space = find_space(study["space"])
-    workload = space.workload(Architecture(study["space"], tuple(study["best"]["choices"])))
+    space = space_of(study)
+    workload = space.workload(space.architecture(tuple(study["best"]["choices"])))
     together: dict[tuple[str, str], dict[str, Any]] = {}
     for part in fit_model(table, study["target"]).estimate(workload).by_op:
         entry = together.setdefault(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bokeh.layouts import GridPlot
     from bokeh.plotting import figure as Figure  # noqa: N812 (bokeh's class is called figure)
 
-__all__ = ["course", "evaluations", "heat_map", "layers", "parity"]
+__all__ = ["course", "evaluations", "heat_map", "layers", "new_plot", "parity"]
 
 INK = "#1d2733"
 ACCENT = "#0b6e4f"
@@ -19,7 +19,8 @@ COOL = "#3d6fb4"
 SOFT = "#9aa5b1"
 
 
-def _plot(**settings: Any) -> Figure:
+def new_plot(**settings: Any) -> Figure:
+    """An empty figure in the report's style."""
     from bokeh.plotting import figure
 
     plot = figure(toolbar_location="above", tools="pan,box_zoom,wheel_zoom,reset,save", **settings)
@@ -51,7 +52,7 @@ def heat_map(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> Figur
     labels = list(dict.fromkeys(r["label"] for r in shown))
     values = [r["marginal_us"] for r in shown] or [1.0, 10.0]
     mapper = LogColorMapper(palette="Viridis256", low=min(values), high=max(values))
-    plot = _plot(
+    plot = new_plot(
         x_range=list(targets),
         y_range=labels[::-1],
         x_axis_location="above",
@@ -96,7 +97,7 @@ def parity(points: Mapping[str, Sequence[Mapping[str, Any]]], titles: Mapping[st
     for target, rows in points.items():
         measured = [r["measured_ms"] for r in rows]
         top = max([*measured, *(r["predicted_ms"] for r in rows)], default=1.0) * 1.1
-        plot = _plot(
+        plot = new_plot(
             title=titles[target],
             width=380,
             height=330,
@@ -151,7 +152,9 @@ def course(generations: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         generations: rows with generation, best_fitness, best_feasible_score (None before one was met).
     """
-    plot = _plot(title="Course of the search", width=560, height=340, x_axis_label="generation", y_axis_label="score")
+    plot = new_plot(
+        title="Course of the search", width=560, height=340, x_axis_label="generation", y_axis_label="score"
+    )
     x = [g["generation"] for g in generations]
     feasible = [math.nan if g["best_feasible_score"] is None else g["best_feasible_score"] for g in generations]
     plot.step(
@@ -177,7 +180,7 @@ def evaluations(rows: Sequence[Mapping[str, Any]], budget_ms: float, best: Mappi
     """
     from bokeh.models import HoverTool, Span
 
-    plot = _plot(
+    plot = new_plot(
         title="Architectures evaluated",
         width=560,
         height=340,
@@ -223,7 +226,7 @@ def layers(parts: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
     ordered = sorted(parts, key=lambda p: p["latency_ms"])
     labels = [p["label"] for p in ordered]
-    plot = _plot(
+    plot = new_plot(
         title=title, y_range=labels, height=100 + 20 * len(labels), sizing_mode="stretch_width", x_axis_label="ms"
     )
     source = {

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edgecost.stages.spaces import chosen_space
 from profiler.errors import ConfigError
 from profiler.fleet.targets import Target
 from profiler.measure.config import MeasureConfig
-from profiler.measure.jobs import Job, kernel_plan_jobs, model_jobs
+from profiler.measure.jobs import Job, block_plan_jobs, kernel_plan_jobs, model_jobs
 from profiler.workloads.graph import Workload
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from search.spaces.base import SearchSpace
 
 __all__ = ["EFFORTS", "PlanOptions", "default_run_id", "measure_config", "plan_jobs"]
 
@@ -24,6 +32,12 @@ EFFORTS: dict[str, MeasureConfig] = {
 }  # fmt: skip
 """record: the protocol as it stands. quick: the same protocol in tenths of a second a job, with wider intervals."""
 
+TYPICAL_OF = 25
+"""So many random networks say how many parameters a typical one has."""
+
+MOST_TRIES = 1000
+"""So many architectures are drawn for every network wanted, before a space is said to have no more of them."""
+
 COVERING_ARCHITECTURES = 400
 """So many random architectures are cut to find a space's kernels; rarer ones are left to the regressors."""
 
@@ -33,10 +47,13 @@ class PlanOptions:
     """What to profile.
 
     Attributes:
-        space: a search space whose kernels and random networks are measured, or None.
+        space: a search space whose kernels (or blocks) and random networks are measured, or None.
         models: ONNX files whose kernels are measured, and they themselves too.
         fit_models, held_out: random networks of the space to fit on and to validate on; never the same class.
         seed: of the choice of networks.
+        supernet: a bundled supernet's name or a YAML file, for the space "mixconv"; None is the space's own.
+        blocks: of the space, its blocks are measured instead of its kernels.
+        scaled: so many blocks of scaled and post-processed networks besides, from which the cost of others is learnt.
     """
 
     space: str | None = None
@@ -44,6 +61,9 @@ class PlanOptions:
     fit_models: int = 10
     held_out: int = 20
     seed: int = 0
+    supernet: str | None = None
+    blocks: bool = False
+    scaled: int = 0
 
 
 def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> MeasureConfig:
@@ -60,26 +80,89 @@ def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> Mea
     return config if rounds is None else replace(config, rounds=rounds)
 
 
-def _sampled_networks(options: PlanOptions) -> tuple[list[Workload], list[Workload], list[Workload]]:
-    """(networks that cover the kernels, networks to fit on, networks held out), the latter two without isomorphs."""
+@dataclass(frozen=True, slots=True)
+class _OfSpace:
+    """What of a space is measured: blocks, or networks whose kernels are; networks to fit on and networks held out.
+
+    `typical_params` is the number of parameters of a typical network, for the ballast beside the blocks.
+    """
+
+    blocks: tuple[Workload, ...] = ()
+    covering: tuple[Workload, ...] = ()
+    fit: tuple[Workload, ...] = ()
+    held_out: tuple[Workload, ...] = ()
+    typical_params: int = 0
+
+
+def _of_space(options: PlanOptions) -> _OfSpace:
+    """Everything that the options ask of the space.
+
+    Raises:
+        ConfigError: for an unknown space or supernet, one without blocks, or one with too few networks.
+    """
     import numpy as np
 
-    from search.spaces import find_space
-
     if options.space is None:
-        return [], [], []
-    space = find_space(options.space)
+        if options.blocks or options.scaled or options.supernet is not None:
+            raise ConfigError(
+                "--blocks, --scaled and --supernet belong to a search space; name it with --space mixconv"
+            )
+        return _OfSpace()
+    space = chosen_space(options.space, options.supernet)
     rng = np.random.default_rng([options.seed, 201])
-    seen: set[str] = set()
-    whole: list[Workload] = []
-    while len(whole) < options.fit_models + options.held_out:
+    whole = _distinct_networks(space, options.fit_models + options.held_out, rng)
+    fit, held_out = whole[: options.fit_models], whole[options.fit_models :]
+    if options.blocks:
+        blocks = space.block_workloads()
+        if not blocks:
+            raise ConfigError(
+                f"the space {options.space} is not made of blocks; leave --blocks out or name --space mixconv"
+            )
+        return _OfSpace((*blocks, *_scaled(space, options)), (), fit, held_out, _typical_params(space))
+    if options.scaled:
+        raise ConfigError("--scaled belongs to --blocks; give both or neither")
+    covering = tuple(space.covering(space.sample(rng), rng) for _ in range(COVERING_ARCHITECTURES))
+    return _OfSpace((), (*covering, *whole), fit, held_out)
+
+
+def _scaled(space: SearchSpace, options: PlanOptions) -> tuple[Workload, ...]:
+    """Blocks of other widths, sizes and operators than the supernet's own."""
+    from search.s3nas.sampling import scaled_blocks
+    from search.spaces.mixconv import MixConv
+
+    if options.scaled < 0:
+        raise ConfigError(f"--scaled must be at least 0, not {options.scaled}")
+    return scaled_blocks(space, options.scaled, options.seed) if isinstance(space, MixConv) else ()
+
+
+def _typical_params(space: SearchSpace) -> int:
+    """The median over random networks: the same for all runs in a space, whatever their seeds."""
+    import numpy as np
+
+    rng = np.random.default_rng(201)
+    return int(np.median([space.workload(space.sample(rng)).params for _ in range(TYPICAL_OF)]))
+
+
+def _distinct_networks(space: SearchSpace, wanted: int, rng: np.random.Generator) -> tuple[Workload, ...]:
+    """Random networks, no two of one isomorphism class and none that is cut off from its input.
+
+    Raises:
+        ConfigError: where so many cannot be found.
+    """
+    found: dict[str, Workload] = {}
+    tries_left = MOST_TRIES * wanted
+    while len(found) < wanted:
         arch = space.sample(rng)
         label = space.canonical(arch)
-        if label not in seen and space.connected(arch):
-            seen.add(label)
-            whole.append(space.workload(arch))
-    covering = [space.workload(space.sample(rng), cells_per_stage=2) for _ in range(COVERING_ARCHITECTURES)]
-    return covering, whole[: options.fit_models], whole[options.fit_models :]
+        if label not in found and space.connected(arch):
+            found[label] = space.workload(arch)
+        tries_left -= 1
+        if tries_left < 0:
+            raise ConfigError(
+                f"the space {space.name} has too few networks for {wanted} different ones ({len(found)} were found); "
+                "lower --fit-models and --held-out"
+            )
+    return tuple(found.values())
 
 
 def _read_model(path: Path) -> Workload:
@@ -94,26 +177,36 @@ def _read_model(path: Path) -> Workload:
 
 
 def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
-    """All jobs that a target needs: kernels in stretches of 1, m and 2m, and whole networks.
+    """All jobs that a target needs: kernels or blocks in stretches of 1, m and 2m, and whole networks.
 
     Raises:
-        ConfigError: when nothing is asked for, or a model file cannot be read.
+        ConfigError: when nothing is asked for, what is asked of a space it does not have, or a model file cannot be
+            read.
         UnsupportedOperator: when a model file holds operators that are not known.
     """
     from profiler.workloads.fusion import kernels_of
-    from profiler.workloads.isolation import kernel_jobs
+    from profiler.workloads.isolation import block_jobs, kernel_jobs
 
     if options.space is None and not options.models:
         raise ConfigError("nothing to profile; name a search space with --space or an ONNX file with --model")
-    covering, fit, held_out = _sampled_networks(options)
+    of_space = _of_space(options)
     files = [_read_model(path) for path in options.models]
-    kernels = kernels_of([*covering, *fit, *held_out, *files], target.runtime, target.precision)
-    plans = kernel_jobs(kernels, target.runtime, target.precision)
-    return (*kernel_plan_jobs(plans), *model_jobs([*fit, *files], "fit"), *model_jobs(held_out, "held_out"))
+    # an accelerator has no such caches, and its compiler may take nothing behind an operator that it does not know
+    ballast_of = 0 if target.accelerator else of_space.typical_params
+    kernels = kernels_of([*of_space.covering, *files], target.runtime, target.precision)
+    return (
+        *kernel_plan_jobs(kernel_jobs(kernels, target.runtime, target.precision)),
+        *block_plan_jobs(block_jobs(of_space.blocks, target.runtime, target.precision, ballast_of)),
+        *model_jobs([*of_space.fit, *files], "fit"),
+        *model_jobs(of_space.held_out, "held_out"),
+    )
 
 
 def default_run_id(options: PlanOptions, config: MeasureConfig) -> str:
     """The name of a run that the same command finds again."""
     what = [options.space, [str(m) for m in options.models], options.fit_models, options.held_out, options.seed]
+    what += [options.supernet, options.blocks] if options.supernet is not None or options.blocks else []
+    what += [options.scaled] if options.scaled else []
     digest = hashlib.sha256(json.dumps([what, config.to_dict()], sort_keys=True).encode()).hexdigest()[:8]
-    return f"{options.space or 'models'}-{digest}"
+    name = re.sub(r"[^A-Za-z0-9._]+", "-", options.space or "models")[:40]
+    return f"{name}{'-blocks' if options.blocks else ''}-{digest}"

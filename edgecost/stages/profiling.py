@@ -23,6 +23,7 @@ from profiler.measure.limits import CampaignLimits
 from profiler.measure.lowering import Lowerings
 from profiler.measure.preparation import Preparation
 from profiler.measure.progress import NullProgress, Progress, SharedProgress
+from profiler.measure.record import RoleKind
 from profiler.workloads.artefacts import ArtefactCache
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _STOP_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What profiling one target came to."""
+    """What profiling one target came to: distinct kernels, networks and blocks; jobs measured now and before."""
 
     target_id: str
     run_dir: str
@@ -51,6 +52,7 @@ class Run:
     failures: dict[str, int] = field(default_factory=dict)
     wall_s: float = 0.0
     fault: str = ""
+    blocks: int = 0
 
     @property
     def failed_boards(self) -> bool:
@@ -67,9 +69,10 @@ class Run:
             return f"{self.target_id}: stopped after {self.measured} jobs: {self.fault}"
         failed = "".join(f", {n} {status}" for status, n in self.failures.items())
         again = f", {self.resumed} were journaled before" if self.resumed else ""
+        blocks = f"{self.blocks} distinct blocks, " if self.blocks else ""
         return (
-            f"{self.target_id}: {self.kernels} kernels, {self.models} networks; {self.measured} jobs measured in "
-            f"{self.wall_s:.0f} s{again}{failed}; {self.run_dir}"
+            f"{self.target_id}: {blocks}{self.kernels} kernels, {self.models} networks; {self.measured} jobs measured "
+            f"in {self.wall_s:.0f} s{again}{failed}; {self.run_dir}"
         )
 
 
@@ -133,6 +136,15 @@ def _address(device: Device) -> tuple[Any, ...]:
     return device.host, device.port, device.user, jump
 
 
+def _sort_of(target: Target) -> tuple[str, str, bool]:
+    """Targets of one sort have one plan."""
+    return target.runtime, target.precision, bool(target.accelerator)
+
+
+def _subjects(jobs: Sequence[Job], kind: RoleKind) -> int:
+    return len({job.role.subject_key for job in jobs if job.role.kind == kind})
+
+
 class _Crew:
     """Campaigns side by side."""
 
@@ -157,7 +169,7 @@ class _Crew:
         self._source = source
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._plans: dict[tuple[str, str], tuple[Job, ...]] = {}
+        self._plans: dict[tuple[str, str, bool], tuple[Job, ...]] = {}
         self._ahead: list[Preparation] = []
         self._runs: dict[int, Run] = {}
         self._errors: dict[int, BaseException] = {}
@@ -167,7 +179,7 @@ class _Crew:
         self._plan(self._chosen[0][1])  # what is wrong with the options is wrong for all
         if any(device.emulation == "loopback" for device, _ in self._chosen):
             # planning and lowering would disturb a board that is this very machine
-            distinct = {(t.runtime, t.precision): t for _, t in self._chosen}
+            distinct = {_sort_of(t): t for _, t in self._chosen}
             self._ahead = [Preparation(self._source, t, self._plan(t), self._stop) for t in distinct.values()]
         lanes: dict[tuple[Any, ...], list[int]] = {}
         for place, (device, _) in enumerate(self._chosen):
@@ -229,7 +241,8 @@ class _Crew:
             jobs = self._plan(target)
             run = replace(
                 run,
-                kernels=len({job.role.subject_key for job in jobs if job.role.kind == "kernel"}),
+                kernels=_subjects(jobs, "kernel"),
+                blocks=_subjects(jobs, "block"),
                 models=sum(job.role.kind == "model" for job in jobs),
             )
             done = campaign.run(device, target, jobs, name)
@@ -242,9 +255,9 @@ class _Crew:
         return replace(run, measured=done.measured, resumed=done.resumed, failures=done.failures, wall_s=wall_s)
 
     def _plan(self, target: Target) -> tuple[Job, ...]:
-        """The jobs of a target; targets of one runtime and precision share them."""
+        """The jobs of a target; targets of one runtime and precision, all on CPUs or none, share them."""
         with self._lock:
-            key = (target.runtime, target.precision)
+            key = _sort_of(target)
             if key not in self._plans:
                 self._plans[key] = plan_jobs(self._options, target)
             return self._plans[key]

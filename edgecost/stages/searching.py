@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import fit_model, load_table, resolve_target, write_json
+from edgecost.stages.spaces import chosen_space, space_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from search.evrsnas.evolution import CostFunction
     from search.spaces.base import Architecture, SearchSpace
 
-__all__ = ["SPACE", "SearchOptions", "cost_function", "quantile_budget", "search_evrsnas", "train_finalists"]
+__all__ = ["SearchOptions", "cost_function", "quantile_budget", "search_evrsnas", "train_finalists"]
 
-SPACE = "nasbench201"
 QUANTILE_SAMPLE = 300
+FINALIST_SIZES = (8, 2)
+"""Channels and cells a stage in which finalists are trained, where the space has such sizes."""
+IMAGE_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class SearchOptions:
         preset: how candidates are scored.
         population, generations: of the evolution.
         seed: of everything random.
+        space: name of the search space.
+        supernet: a supernet, bundled or a file, for the space "mixconv".
     """
 
     target: str
@@ -46,6 +51,8 @@ class SearchOptions:
     population: int = 20
     generations: int = 100
     seed: int = 0
+    space: str = "nasbench201"
+    supernet: str | None = None
 
     @property
     def images(self) -> str:
@@ -69,13 +76,13 @@ def cost_function(space: SearchSpace, model: CostModel) -> CostFunction:
     return cost
 
 
-def quantile_budget(table: CostTable, target: str, quantile: float, seed: int) -> float:
+def quantile_budget(
+    table: CostTable, target: str, quantile: float, seed: int, space_name: str = "nasbench201"
+) -> float:
     """A budget in ms, to three digits, that a share `quantile` of random architectures is predicted to meet."""
     import numpy as np
 
-    from search.spaces import find_space
-
-    space = find_space(SPACE)
+    space = chosen_space(space_name)
     rng = np.random.default_rng([seed, 7])
     drawn = [a for a in (space.sample(rng) for _ in range(QUANTILE_SAMPLE)) if space.connected(a)]
     costs = cost_function(space, fit_model(table, resolve_target(table, target)))(drawn)
@@ -92,16 +99,16 @@ def search_evrsnas(
         UnknownWorkload: when the table lacks the target.
     """
     from search.evrsnas.evolution import EvolutionConfig
-    from search.spaces import find_space
     from search.study import SearchConfig, run_search
 
     table = load_table(results)
     target = resolve_target(table, options.target)
-    space = find_space(SPACE)
+    space = chosen_space(options.space, options.supernet)
     model = fit_model(table, target)
     evolution = EvolutionConfig(options.budget_ms, options.population, options.generations)
-    config = SearchConfig(target, evolution, SPACE, options.preset, options.images, None, options.seed)
-    name = f"evrsnas-{target.replace('/', '-')}-{options.budget_ms:g}ms.json"
+    config = SearchConfig(target, evolution, space.name, options.preset, options.images, None, options.seed)
+    prefix = "evrsnas" if space.name == "nasbench201" else f"evrsnas-{space.name.replace(':', '-')}"
+    name = f"{prefix}-{target.replace('/', '-')}-{options.budget_ms:g}ms.json"
     path = out or results / "search" / name
     study = run_search(
         config,
@@ -121,14 +128,12 @@ def train_finalists(
     """Train the winner, a random feasible architecture and the reference alike; writes RESULTS/training.json."""
     from search.data import load_images
     from search.finalists import train_finalists as train
-    from search.spaces import find_space
-    from search.spaces.base import Architecture
 
-    space = find_space(study["space"])
+    space = space_of(study)
     model = fit_model(load_table(results), study["target"])
     images = load_images(options.images)
-    macro = {"cells_per_stage": 2, "channels": 8}
-    winner = Architecture(study["space"], tuple(study["best"]["choices"]))
+    macro = space.reduced(*FINALIST_SIZES, IMAGE_SIZE, images.num_classes)
+    winner = space.architecture(tuple(study["best"]["choices"]))
     if progress:
         progress.message("training the winner, a random feasible architecture and the reference")
     found = train(
@@ -144,10 +149,14 @@ def train_finalists(
     )
     rows = [f.to_dict() for f in found]
     shown = ", ".join(f"{r['role']} {r['accuracy_pct']:.1f} %" for r in rows)
+    sizes = (
+        f"networks of the space reduced to {macro['channels']} channels and {macro['cells_per_stage']} cells a stage"
+        if "channels" in macro
+        else f"networks of {space.name} for images of {IMAGE_SIZE} pixels"
+    )
     sentence = (
-        f"test accuracy after {steps} batches of 64 each: {shown} ({images.note}; networks of the space reduced to "
-        f"{macro['channels']} channels and {macro['cells_per_stage']} cells a stage: this says who learns faster, not "
-        "what they reach)"
+        f"test accuracy after {steps} batches of 64 each: {shown} ({images.note}; {sizes}: this says who learns "
+        "faster, not what they reach)"
     )
     answer = {"sentence": sentence, "rows": rows, "steps": steps, "macro": macro, "data": images.note}
     write_json(results / "training.json", answer)

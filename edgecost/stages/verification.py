@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
-from edgecost.stages.places import artefact_cache
-from edgecost.stages.planning import measure_config
-from edgecost.stages.targets import find_target
-from profiler.errors import ConfigError, MeasurementError
+from edgecost.stages.measuring import interval_ms, measure_workload
+from edgecost.stages.spaces import space_of
+from profiler.errors import ConfigError
 from profiler.fleet.targets import Device
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
 
-__all__ = ["read_study", "verify_study"]
+__all__ = ["judged", "read_study", "verify_study"]
 
 
 def read_study(path: Path) -> dict[str, Any]:
@@ -64,53 +61,38 @@ def verify_study(
         DeviceError: when the board cannot be used.
         MeasurementError: when the measurement failed on the board.
     """
-    from profiler.fleet.sessions.session import connect
-    from profiler.measure.campaign import Campaign
-    from profiler.measure.jobs import model_jobs
-    from profiler.measure.lowering import Lowerings
-    from profiler.tables.table import CostTable
-    from profiler.workloads.artefacts import ArtefactCache
-    from search.spaces import find_space
-    from search.spaces.base import Architecture
-
     study = read_study(path)
-    device, target = find_target(devices, study["target"])
-    space = find_space(study["space"])
-    arch = Architecture(study["space"], tuple(study["best"]["choices"]))
-    workload = space.workload(arch)
-    config = replace(measure_config(effort), rounds=5)
-    run_id = f"verify-{target.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}"
-    with Lowerings(ArtefactCache(artefact_cache())) as source:
-        campaign = Campaign(connect, source, results, config, progress)
-        run = campaign.run(device, target, model_jobs([workload]), run_id)
-    (row,) = CostTable.from_runs([run.run_dir]).rows(target_id=target.id, kind="model", with_failed=True)
-    if row.status != "ok" or not math.isfinite(row.latency_ns):
-        raise MeasurementError(f"the winner could not be measured on {target.id}: {row.status}; see {run.run_dir}")
+    space = space_of(study)
+    workload = space.workload(space.architecture(tuple(study["best"]["choices"])))
+    row = measure_workload(devices, study["target"], workload, effort, results, progress)
     return _judge(study, row, path, results, study["budget_ms"] if budget_ms is None else budget_ms)
 
 
 def _judge(study: dict[str, Any], row: Row, path: Path, results: Path, budget: float) -> dict[str, Any]:
-    measured, low, high = (value / 1e6 for value in (row.latency_ns, row.low_ns, row.high_ns))
     predicted = study["best"]["cost_ms"]
-    within = measured <= budget
-    surely = "" if (high <= budget) == within and (low <= budget) == within else " (the interval spans the budget)"
-    sentence = (
-        f"measured {measured:.3f} ms ({low:.3f} to {high:.3f}) against a budget of {budget:.3f} ms: "
-        f"{'within' if within else 'NOT within'} budget{surely}; predicted {predicted:.3f} ms, "
-        f"off by {100 * (predicted / measured - 1):+.1f} %"
-    )
-    answer = {
-        "study": str(path),
-        "target": study["target"],
-        "architecture": study["best"].get("label", ""),
-        "budget_ms": budget,
-        "predicted_ms": predicted,
-        "measured_ms": measured,
-        "low_ms": low,
-        "high_ms": high,
-        "within_budget": within,
-        "issues": list(row.issues),
-        "sentence": sentence,
-    }
+    verdict = judged(row, predicted, budget)
+    answer = {"study": str(path), "target": study["target"], "architecture": study["best"].get("label", ""), **verdict}
     write_json(results / "verify.json", answer)
     return answer
+
+
+def judged(row: Row, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
+    """A measured network held against its budget and its prediction."""
+    figures = interval_ms(row)
+    measured, low, high = (figures[name] for name in ("measured_ms", "low_ms", "high_ms"))
+    within = measured <= budget_ms
+    surely = (
+        "" if (high <= budget_ms) == within and (low <= budget_ms) == within else " (the interval spans the budget)"
+    )
+    sentence = (
+        f"measured {measured:.3f} ms ({low:.3f} to {high:.3f}) against a budget of {budget_ms:.3f} ms: "
+        f"{'within' if within else 'NOT within'} budget{surely}; predicted {predicted_ms:.3f} ms, "
+        f"off by {100 * (predicted_ms / measured - 1):+.1f} %"
+    )
+    return {
+        "budget_ms": budget_ms,
+        "predicted_ms": predicted_ms,
+        **figures,
+        "within_budget": within,
+        "sentence": sentence,
+    }

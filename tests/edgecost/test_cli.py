@@ -21,12 +21,16 @@ VERBS = [
     "quickstart",
     "fleet",
     "devices",
+    "describe",
     "profile",
     "table",
     "fit",
     "validate",
     "predict",
     "search",
+    "scale",
+    "postprocess",
+    "train",
     "verify",
     "report",
 ]
@@ -74,6 +78,7 @@ COMMANDS = [
     *(("devices", verb) for verb in ("list", "init", "check", "trust", "schema")),
     *(("table", verb) for verb in ("show", "export")),
     ("search", "evrsnas"),
+    ("search", "s3nas"),
 ]
 
 

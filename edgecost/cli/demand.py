@@ -1,0 +1,60 @@
+"""From the options of S3NAS's verbs to budgets, prices and boards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from profiler.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgecost.cli.output import Bar
+    from edgecost.stages.s3nas_costs import Pricing
+    from edgecost.stages.s3nas_demand import Budgets, Measure
+
+__all__ = ["boards", "budgets_of", "pricing_of"]
+
+UNITS = {"latency": "ms", "energy": "mj"}
+
+
+def budgets_of(targets: Sequence[str], cost: str, in_ms: Sequence[float], in_mj: Sequence[float]) -> Budgets:
+    """The budgets that were given.
+
+    Raises:
+        ConfigError: where they are in another unit than the cost, or not one a target.
+    """
+    from edgecost.stages.s3nas_demand import Budgets
+
+    if cost not in UNITS:
+        raise ConfigError(f"--cost is latency or energy, not {cost!r}")
+    values, others, option = (in_ms, in_mj, "--budget-ms") if cost == "latency" else (in_mj, in_ms, "--budget-mj")
+    if others:
+        raise ConfigError(f"a budget of {cost} is given by {option}")
+    return Budgets(tuple(targets), tuple(values), "ms" if cost == "latency" else "mj")
+
+
+def pricing_of(results: Path, costs: str, cost: str, supernet: str = "") -> Pricing:
+    """Where costs come from.
+
+    Raises:
+        ConfigError: for an unknown source.
+    """
+    from edgecost.stages.s3nas_costs import SOURCES, Pricing
+
+    source = next((s for s in SOURCES if s == costs), None)
+    if source is None:
+        raise ConfigError(f"--costs is {', '.join(SOURCES)}, not {costs!r}")
+    return Pricing(results, source, "mj" if cost == "energy" else "ms", supernet)
+
+
+def boards(devices: Path | None, effort: str, results: Path, bar: Bar) -> Measure:
+    """Measuring on the boards of a devices file.
+
+    Raises:
+        ConfigError: where there is none.
+    """
+    from edgecost.stages.s3nas_demand import measure_on
+    from edgecost.stages.targets import all_devices
+
+    return measure_on(all_devices(devices), effort, results, bar)

@@ -1,0 +1,121 @@
+"""`edgecost study`: a search beside its controls, with several seeds, on several targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from edgecost.cli.demand import boards, pricing_of
+from edgecost.cli.options import (
+    DataOption,
+    DevicesOption,
+    EffortOption,
+    MeasureOption,
+    ResizeOption,
+    ResultsOption,
+    SeedOption,
+    TargetsOption,
+    TrainStepsOption,
+)
+from edgecost.cli.output import JsonOption, emit_json, progress, show_table
+from profiler.errors import ConfigError
+
+__all__ = ["app", "show_study"]
+
+app = typer.Typer(help="A search beside its controls.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def studies() -> None:
+    """A search beside its controls."""
+
+
+@app.command()
+def s3nas(
+    target: list[str] = TargetsOption,
+    data: str = DataOption,
+    resize: int | None = ResizeOption,
+    seeds: int = typer.Option(3, "--seeds", help="How many seeds."),
+    quantile: float = typer.Option(0.5, "--quantile", help="The search's budget, among random networks' costs."),
+    share: float = typer.Option(0.6, "--share", help="The search's budget, as a share of the final one."),
+    setting: list[str] = typer.Option(
+        [], "--set", help="A setting of the search, such as phase1=150; may be repeated."
+    ),
+    train_steps: int | None = TrainStepsOption,
+    jobs: int = typer.Option(2, "--jobs", help="Searches and trainings side by side."),
+    measure: bool = MeasureOption,
+    effort: str = EffortOption,
+    out: Path | None = typer.Option(None, "--out", help="Folder of the study [default: RESULTS/s3nas]."),
+    devices: Path | None = DevicesOption,
+    results: Path = ResultsOption,
+    seed: int = SeedOption,
+    json_: bool = JsonOption,
+) -> None:
+    """S3NAS on every target, and random search, scaling alone, no choice dropout, flat and MBConv supernets and a swept
+    log-latency loss on the first: one row each, at equal budgets.
+
+    Interrupted, the same command continues.
+    Example: edgecost study s3nas --target ort-fp32-t1 --target ort-int8-t1 --data digits
+    """
+    from edgecost.stages.s3nas_study import StudyOptions, run_study
+    from edgecost.stages.s3nas_train import TrainOptions
+
+    training = TrainOptions(data, resize, steps=train_steps, seed=seed)
+    options = StudyOptions(
+        tuple(target),
+        pricing_of(results, "table", "latency"),
+        training,
+        quantile,
+        share,
+        seeds,
+        settings_of(setting),
+        jobs,
+    )
+    with progress("study", quiet=json_) as bar:
+        measuring = boards(devices, effort, results, bar) if measure else None
+        answer = run_study(options, out or results / "s3nas", measuring, bar)
+    if json_:
+        emit_json(answer)
+    else:
+        show_study(answer)
+
+
+def settings_of(texts: list[str]) -> dict[str, Any]:
+    """Settings from NAME=VALUE, values read as YAML.
+
+    Raises:
+        ConfigError: for text without a name.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise ConfigError(f"--set takes NAME=VALUE, such as phase1=150, not {text!r}")
+        found[name] = yaml.safe_load(value)
+    return found
+
+
+def show_study(answer: dict[str, Any]) -> None:
+    """Methods in a table."""
+
+    def figure(value: float | None, digits: int = 3) -> str:
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    rows = [
+        (
+            m["method"], m["target"], m["n"], figure(100 * m["accuracy"], 1),
+            figure(None if m["accuracy_sd"] is None else 100 * m["accuracy_sd"], 1), figure(m["budget_ms"]),
+            figure(m["predicted_ms"]), figure(m["measured_ms"]), f"{m['params'] / 1e6:.3f}", f"{m['macs'] / 1e6:.2f}",
+            figure(m["search_s"], 0),
+        )
+        for m in answer["methods"]
+    ]  # fmt: skip
+    columns = (
+        "method", "target", "seeds", "accuracy %", "sd", "budget ms", "predicted", "measured", "M params", "M MACs",
+        "search s",
+    )  # fmt: skip
+    show_table(answer["note"], columns, rows, right=range(2, len(columns)))

@@ -1,0 +1,79 @@
+"""Measuring one whole network on one target: what verification, scaling and training end with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecost.stages.places import artefact_cache
+from edgecost.stages.planning import measure_config
+from edgecost.stages.targets import find_target
+from profiler.errors import MeasurementError
+from profiler.fleet.targets import Device
+
+if TYPE_CHECKING:
+    from profiler.measure.progress import Progress
+    from profiler.tables.row import Row
+    from profiler.workloads.graph import Workload
+
+__all__ = ["interval_ms", "measure_workload"]
+
+ROUNDS = 5
+"""In fresh processes: what a single network is measured for deserves more than a kernel's share."""
+
+
+def measure_workload(
+    devices: Sequence[Device],
+    target: str,
+    workload: Workload,
+    effort: str,
+    results: Path,
+    progress: Progress | None = None,
+    purpose: str = "verify",
+) -> Row:
+    """Measure a workload end to end on a target; what was journaled before is not measured again.
+
+    Args:
+        devices: among them the target's.
+        target: a target or device id.
+        workload: what runs.
+        effort: how long to measure.
+        results: where the run goes: RESULTS/<device>/<purpose>-<target>-<key>-<effort>.
+        progress: is told what happens.
+        purpose: the first word of the run's name.
+
+    Raises:
+        ConfigError: for a target that is not among the devices, or an unknown effort.
+        DeviceError: when the board cannot be used.
+        MeasurementError: when the measurement failed on the board.
+    """
+    from profiler.fleet.sessions.session import connect
+    from profiler.measure.campaign import Campaign
+    from profiler.measure.jobs import model_jobs
+    from profiler.measure.lowering import Lowerings
+    from profiler.tables.table import CostTable
+    from profiler.workloads.artefacts import ArtefactCache
+
+    device, found = find_target(devices, target)
+    config = replace(measure_config(effort), rounds=ROUNDS)
+    run_id = f"{purpose}-{found.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}"
+    with Lowerings(ArtefactCache(artefact_cache())) as source:
+        campaign = Campaign(connect, source, results, config, progress)
+        run = campaign.run(device, found, model_jobs([workload]), run_id)
+    (row,) = CostTable.from_runs([run.run_dir]).rows(target_id=found.id, kind="model", with_failed=True)
+    if row.status != "ok" or not math.isfinite(row.latency_ns):
+        raise MeasurementError(f"the network could not be measured on {found.id}: {row.status}; see {run.run_dir}")
+    return row
+
+
+def interval_ms(row: Row) -> dict[str, Any]:
+    """A row's latency and its 95 % interval in milliseconds, as JSON files name them."""
+    return {
+        "measured_ms": row.latency_ns / 1e6,
+        "low_ms": row.low_ns / 1e6,
+        "high_ms": row.high_ns / 1e6,
+        "issues": list(row.issues),
+    }

@@ -1,0 +1,106 @@
+"""A study of S3NAS: every method at the same budgets, one row each, resumed from its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mixconv_tables
+import numpy as np
+import pytest
+
+from edgecost.cli.study import settings_of
+from edgecost.stages import s3nas_costs, s3nas_study
+from edgecost.stages.s3nas_costs import Pricing
+from edgecost.stages.s3nas_study import CONTROLS, OWN, StudyOptions, planned, run_study
+from edgecost.stages.s3nas_study_table import _methods
+from edgecost.stages.s3nas_train import TrainOptions
+from profiler.errors import ConfigError
+from search.data import ImageSet
+from search.tasks import task_of
+
+TARGET = mixconv_tables.TARGET.id
+SHORT = {"phase1": 1, "phase2": 1, "batch_size": 4, "overtime": 0}
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StudyOptions:
+    space = mixconv_tables.tiny_space()
+    table = mixconv_tables.block_table(space)
+    monkeypatch.setattr(s3nas_costs, "load_table", lambda results: table)
+    monkeypatch.setattr(s3nas_study, "SUPERNET", "tiny")
+    monkeypatch.setattr(s3nas_study, "CONTROLS", (s3nas_study.Method("random search", "random", "tiny", "random"),))
+    monkeypatch.setattr(s3nas_study, "OWN", s3nas_study.Method("S3NAS", "s3nas", "tiny"))
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 10
+    images = ImageSet(
+        rng.normal(0, 1, (20, 3, 16, 16)).astype(np.float32), labels[:20],
+        rng.normal(0, 1, (20, 3, 16, 16)).astype(np.float32), labels[20:], 10, "toy", "made up",
+    )  # fmt: skip
+    monkeypatch.setattr(TrainOptions, "task", lambda self: task_of(images))
+    return StudyOptions(
+        (TARGET,), Pricing(tmp_path, supernet="tiny"), TrainOptions(steps=4), seeds=1, settings=SHORT, jobs=1
+    )
+
+
+def test_every_method_gets_a_row_at_the_same_budgets(study: StudyOptions, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    answer = run_study(study, out)
+    assert [r["method"] for r in answer["rows"]] == ["S3NAS", "random search"]
+    first, second = answer["rows"]
+    assert first["budget_ms"] == second["budget_ms"] == pytest.approx(first["search_budget_ms"] / 0.6, rel=1e-3)
+    for row in answer["rows"]:
+        assert 0 < row["predicted_ms"] <= row["budget_ms"]
+        assert 0 <= row["accuracy"] <= 1
+        assert row["measured_ms"] is None
+        assert row["macs"] > 0
+    assert second["t_hat_ms"] <= second["search_budget_ms"]
+    (post,) = answer["post_processing"]
+    assert len(post["options"]) >= 4
+    (course,) = answer["courses"]
+    assert next(point[1] for point in course["points"]) == 1
+    written = json.loads((out / "study.json").read_text())
+    assert written["methods"][0]["n"] == 1
+
+    def refuse(*arguments: Any) -> None:
+        raise AssertionError("done before")
+
+    again = pytest.MonkeyPatch()
+    again.setattr(s3nas_study, "_searched", refuse)
+    again.setattr(s3nas_study, "_best_random", refuse)
+    assert run_study(study, out)["rows"] == answer["rows"]
+    again.undo()
+
+
+def test_controls_run_on_the_first_target_only(study: StudyOptions, tmp_path: Path) -> None:
+    twice = StudyOptions((TARGET, TARGET), study.pricing, study.training, seeds=2, settings=SHORT)
+    assert [(r.method.slug, r.seed) for r in planned(twice, tmp_path)] == [
+        ("s3nas", 0), ("random", 0), ("s3nas", 0), ("s3nas", 1), ("random", 1), ("s3nas", 1)
+    ]  # fmt: skip
+
+
+def test_the_controls_are_those_that_experts_ask_for() -> None:
+    assert {m.kind for m in CONTROLS} == {"random", "hand", "search"}
+    assert any(m.changes == {"choice_dropout": False} for m in CONTROLS)
+    assert {m.supernet for m in CONTROLS} > {OWN.supernet}
+    assert len({m.changes["weight"] for m in CONTROLS if m.changes.get("form") == "log"}) >= 3
+
+
+def test_means_over_seeds_never_take_what_is_missing_for_zero() -> None:
+    base = {"method": "a", "target": "t", "search_budget_ms": 1.0, "budget_ms": 2.0, "t_hat_ms": 0.5, "search_s": 1.0}
+    base |= {"params": 1, "macs": 2, "predicted_ms": 1.0}
+    rows = [{**base, "accuracy": 0.4, "measured_ms": 1.5}, {**base, "accuracy": 0.6, "measured_ms": None}]
+    (found,) = _methods(rows)
+    assert found["accuracy"] == pytest.approx(0.5)
+    assert found["accuracy_sd"] == pytest.approx(0.02**0.5)
+    assert found["measured_ms"] is None
+    assert found["met"] == 1
+
+
+def test_settings_are_read_as_yaml() -> None:
+    assert settings_of(["phase1=150", "choice_dropout=false", "form=log"]) == {
+        "phase1": 150, "choice_dropout": False, "form": "log"
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        settings_of(["phase1"])
