@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
 from pathlib import Path
 
@@ -241,5 +242,10 @@ def test_the_command_line_says_one_sentence_and_exits_with_2(
 ) -> None:
     monkeypatch.setattr(machine.os, "geteuid", lambda: 1000)
     assert __main__.main(["build"]) == 2
-    assert __main__.main(["up", "--root", str(tmp_path / "board")]) == 2
+    old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert __main__.main(["up", "--root", str(tmp_path / "board")]) == 2
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
     assert capsys.readouterr().err.count("\n") == 2
