@@ -25,7 +25,7 @@ from predictors.measured import KernelPoint, Measurements, ModelPoint
 from profiler.workloads.fusion import kernels_of
 from profiler.workloads.graph import Workload
 from search.s3nas.budget import CostOf, solve_budget
-from search.s3nas.costs import ModelCosts, NetworkCosts, parts_of
+from search.s3nas.costs.networks import ModelCosts, NetworkCosts, parts_of
 from search.s3nas.postprocess import with_activation, with_se
 from search.s3nas.scaling import PUBLISHED, scale
 from search.spaces.network import Network, network_workload, read_network

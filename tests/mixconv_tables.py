@@ -9,7 +9,7 @@ from profiler.tables.row import Row, RowKind
 from profiler.tables.table import CostTable
 from profiler.workloads.fusion import cut, kernels_of
 from profiler.workloads.graph import Workload
-from search.s3nas.sampling import scaled_blocks
+from search.s3nas.costs.sampling import scaled_blocks
 from search.spaces.mixconv import MixConv
 from search.spaces.supernet import read_supernet
 

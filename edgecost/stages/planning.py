@@ -127,7 +127,7 @@ def _of_space(options: PlanOptions) -> _OfSpace:
 
 def _scaled(space: SearchSpace, options: PlanOptions) -> tuple[Workload, ...]:
     """Blocks of other widths, sizes and operators than the supernet's own."""
-    from search.s3nas.sampling import scaled_blocks
+    from search.s3nas.costs.sampling import scaled_blocks
     from search.spaces.mixconv import MixConv
 
     if options.scaled < 0:

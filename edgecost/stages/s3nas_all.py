@@ -67,7 +67,7 @@ def run_all(
     Raises:
         ConfigError: where a stage cannot be done; what can be known before the search is said before it.
     """
-    from search.s3nas.options import all_options
+    from search.s3nas.post.options import all_options
     from search.spaces.network import read_network
 
     tell = progress.message if progress else lambda text: None

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from profiler.tables.row import Row, RowKind
     from profiler.tables.table import CostTable
     from profiler.workloads.graph import Workload
-    from search.s3nas.blockcosts import BlockCosts, CostUnit
     from search.s3nas.budget import CostOf
-    from search.s3nas.costs import NetworkCosts
+    from search.s3nas.costs.blockcosts import BlockCosts, CostUnit
+    from search.s3nas.costs.networks import NetworkCosts
     from search.spaces.mixconv import MixConv
     from search.spaces.network import Network
 
@@ -94,7 +94,7 @@ def supernet_costs(
     Raises:
         ConfigError: where blocks have no cost: they are named, with the command that measures them.
     """
-    from search.s3nas.blockcosts import block_costs_of_model
+    from search.s3nas.costs.blockcosts import block_costs_of_model
 
     if pricing.source == "hwnasbench":
         return _public(space, target), {}
@@ -112,7 +112,7 @@ def network_costs(network: Network, pricing: Pricing, target: str) -> NetworkPri
     Raises:
         ConfigError: where no block was measured on the target, or the source knows blocks of one supernet only.
     """
-    from search.s3nas.modelcosts import ModelCosts
+    from search.s3nas.costs.models import ModelCosts
 
     if pricing.source == "hwnasbench":
         raise ConfigError("the public table knows blocks of fbnet32 only; networks of other sizes need --costs table")
@@ -156,7 +156,7 @@ def _network_costs(table: CostTable, target_id: str, pricing: Pricing, like: Net
         ConfigError: where there is no such row.
     """
     from predictors.blocks import BlockRegressor
-    from search.s3nas.costs import MIN_NETWORKS, NetworkCosts
+    from search.s3nas.costs.networks import MIN_NETWORKS, NetworkCosts
 
     rows = _block_rows(table, target_id, pricing)
     learn = [key for key, cost in rows.items() if cost > 0.0 and key in table.workloads]
@@ -239,7 +239,7 @@ def _summed(space: MixConv, costs: NetworkCosts, pricing: Pricing, num_classes: 
     """The table of a supernet, every block of it measured; a head of other classes may be estimated."""
     import numpy as np
 
-    from search.s3nas.blockcosts import block_costs
+    from search.s3nas.costs.blockcosts import block_costs
 
     fixed = {w.key for w in space.fixed_workloads(num_classes)} - {w.key for w in space.fixed_workloads()}
 
@@ -272,7 +272,7 @@ def _summed(space: MixConv, costs: NetworkCosts, pricing: Pricing, num_classes: 
 
 def _public(space: MixConv, device: str) -> BlockCosts:
     from profiler.tables.formats.hwnasbench import FILE_NAME, read_hwnasbench
-    from search.s3nas.imported import imported_costs
+    from search.s3nas.costs.imported import imported_costs
 
     folder = data_folder()
     if folder is None:

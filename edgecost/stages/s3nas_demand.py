@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
-    from search.s3nas.blockcosts import CostUnit
+    from search.s3nas.costs.blockcosts import CostUnit
     from search.spaces.network import Network
 
 __all__ = ["Budgets", "Demand", "Gauge", "Measure", "measure_on"]

@@ -18,7 +18,7 @@ from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
-    from search.s3nas.options import Option
+    from search.s3nas.post.options import Option
     from search.s3nas.postprocess import Decision, TrainedNetwork
     from search.spaces.network import Network
 
@@ -92,7 +92,7 @@ def post_process_network(
         ConfigError: where an option cannot be tried.
         DeviceError, MeasurementError: where a board or a measurement fails.
     """
-    from search.s3nas.options import all_options
+    from search.s3nas.post.options import all_options
     from search.s3nas.postprocess import Filling, Outcomes, Trainings, post_process, task_gates
     from search.s3nas.scaling import Scaling
     from search.spaces.network import write_network
@@ -170,8 +170,8 @@ def check_prices(network: Network, demand: Demand, options: Sequence[Option], pr
 
 def _option_costs(network: Network, demand: Demand, gauge: Gauge | None) -> list[dict[str, Any]]:
     """What h-swish and squeeze-and-excitation cost where nothing else is changed, on every target."""
-    from search.s3nas.modelcosts import measured_costs
-    from search.s3nas.options import option_costs
+    from search.s3nas.costs.models import measured_costs
+    from search.s3nas.post.options import option_costs
 
     found = []
     for pricing in demand.pricings:

@@ -53,7 +53,7 @@ def post_named(name: str) -> Post | None:
     Raises:
         ConfigError: for another name.
     """
-    from search.s3nas.transforms import with_activation, with_se
+    from search.s3nas.post.transforms import with_activation, with_se
 
     posts: dict[str, Post | None] = {
         "none": None,

@@ -17,7 +17,7 @@ from edgecost.stages.spaces import mixconv_of
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from search.s3nas.config import S3nasConfig
-    from search.s3nas.result import SupernetResult
+    from search.s3nas.running.result import SupernetResult
 
 __all__ = ["SUPERNET", "SearchOptions", "first_process", "run_folder", "search_supernet"]
 
@@ -88,7 +88,7 @@ def search_supernet(options: SearchOptions, folder: Path, progress: Progress | N
             meets, the images do not fit, or the folder holds another search.
         TrainingDiverged: where the loss or a weight is no longer finite; the last good checkpoint stays.
     """
-    from search.s3nas.result import CHECKPOINT
+    from search.s3nas.running.result import CHECKPOINT
     from search.s3nas.trainer import run_s3nas
 
     space = mixconv_of(options.supernet)

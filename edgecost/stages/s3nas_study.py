@@ -25,7 +25,7 @@ from edgecost.stages.s3nas_train import TrainOptions, run_training, schedule_of,
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
-    from search.s3nas.blockcosts import BlockCosts
+    from search.s3nas.costs.blockcosts import BlockCosts
     from search.spaces.mixconv import MixConv
     from search.spaces.network import Network
 
@@ -286,7 +286,7 @@ def final_run(options: StudyOptions, run: Run) -> dict[str, Any]:
 def measure_run(options: StudyOptions, run: Run, measure: Measure) -> dict[str, Any]:
     """The post-processed network on its target, and every option on the network as it was found."""
     from edgecost.stages.measuring import interval_ms
-    from search.s3nas.options import all_options
+    from search.s3nas.post.options import all_options
     from search.spaces.network import read_network
 
     found = read_network(run.folder / FOUND)

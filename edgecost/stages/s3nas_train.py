@@ -14,8 +14,8 @@ from profiler.errors import ConfigError
 if TYPE_CHECKING:
     from profiler.fleet.targets import Target
     from profiler.measure.progress import Progress
-    from search.s3nas.final_schedule import FinalSchedule
-    from search.s3nas.trained import CoursePoint, Trained
+    from search.s3nas.final.schedule import FinalSchedule
+    from search.s3nas.final.trained import CoursePoint, Trained
     from search.spaces.network import Network
     from search.tasks import Task
 
@@ -65,7 +65,7 @@ def schedule_of(options: TrainOptions) -> FinalSchedule:
     Raises:
         ConfigError: for an unknown schedule, or fewer steps than one.
     """
-    from search.s3nas.final_schedule import final_schedule
+    from search.s3nas.final.schedule import final_schedule
 
     found = final_schedule(options.schedule)
     if options.steps is None:
@@ -121,8 +121,8 @@ def train_final(
         ArtefactError: where a file cannot be made, or a float32 one differs from torch.
         TrainingDiverged: where the loss or a weight is no longer finite.
     """
-    from search.s3nas.export import calibration_images, export
-    from search.s3nas.trained import write_trained
+    from search.s3nas.final.export import calibration_images, export
+    from search.s3nas.final.trained import write_trained
 
     task, schedule = options.task(), schedule_of(options)
     what = [network.to_dict(), task.digest, schedule.to_dict(), options.seed, [t.id for t in targets]]
@@ -166,7 +166,7 @@ def run_training(
     progress: Progress | None = None,
 ) -> Trained:
     """One training, told of in a message every tenth of it."""
-    from search.s3nas.final import train_network
+    from search.s3nas.final.training import train_network
 
     told = 0.0
 
@@ -184,7 +184,7 @@ def run_training(
 def trained_in(folder: Path, network: Network, task: Task, schedule: FinalSchedule, seed: int) -> Trained | None:
     """A complete training of exactly this below a folder of trainings, or None."""
     from profiler.errors import StorageError
-    from search.s3nas.trained import read_trained
+    from search.s3nas.final.trained import read_trained
 
     wanted = {"task_digest": task.digest, "seed": seed, "schedule": schedule.to_dict()}
     for path in sorted(folder.glob("*/training.json")):

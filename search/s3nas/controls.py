@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from profiler.errors import ConfigError
-from search.s3nas.blockcosts import BlockCosts
+from search.s3nas.costs.blockcosts import BlockCosts
 from search.spaces.base import Architecture
 from search.spaces.mixconv import MixConv
 from search.spaces.network import Block, Network, Stage

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from profiler.errors import ConfigError
-from search.s3nas.blockcosts import BlockCosts, block_costs, block_costs_of_model, check_budgets
+from search.s3nas.costs.blockcosts import BlockCosts, block_costs, block_costs_of_model, check_budgets
 from search.spaces.mixconv import MixConv
 
 __all__ = ["BlockCosts", "LatencyTerm", "block_costs", "block_costs_of_model", "check_budgets"]

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from profiler.errors import ConfigError
 from profiler.workloads.weights import Weights
 from search.s3nas.budget import CostOf, correct_phi, solve_budget
-from search.s3nas.gates import gate_variability, lowest, task_gates
-from search.s3nas.keeprule import Decision, OptionRow, Trial, decide
-from search.s3nas.options import OPTIONS, Option, OptionCost, all_options, option_costs
-from search.s3nas.outcomes import Filled, Outcome, Outcomes
+from search.s3nas.post.gates import gate_variability, lowest, task_gates
+from search.s3nas.post.keeprule import Decision, OptionRow, Trial, decide
+from search.s3nas.post.options import OPTIONS, Option, OptionCost, all_options, option_costs
+from search.s3nas.post.outcomes import Filled, Outcome, Outcomes
+from search.s3nas.post.transforms import remove_se, with_activation, with_se
 from search.s3nas.scaling import PHI_HIGH, PHI_LOW, Scaling, origins
-from search.s3nas.transforms import remove_se, with_activation, with_se
 from search.spaces.network import Network
 
 __all__ = [

@@ -24,16 +24,16 @@ from profiler.errors import ConfigError, TrainingDiverged
 from profiler.measure.progress import NullProgress, Progress
 from search.augment import augmentation_for, augmentation_named
 from search.batches import Batch, fitting, read_ahead
-from search.s3nas.asked import Asked, accuracies, result_of, stored
-from search.s3nas.beginnings import begin_as_identity
-from search.s3nas.blockcosts import UNITS, BlockCosts, check_budgets
-from search.s3nas.checkpoint import SearchState, read_state, write_state
 from search.s3nas.config import S3nasConfig
-from search.s3nas.distributed import Ranks, process_group
-from search.s3nas.interrupts import Interrupts
-from search.s3nas.objective import Losses, Objective, search_optimiser
+from search.s3nas.costs.blockcosts import UNITS, BlockCosts, check_budgets
+from search.s3nas.final.beginnings import begin_as_identity
 from search.s3nas.optimiser import Average, set_rate
-from search.s3nas.result import CHECKPOINT, SearchPoint, SupernetResult, point_of, write_result
+from search.s3nas.running.asked import Asked, accuracies, result_of, stored
+from search.s3nas.running.checkpoint import SearchState, read_state, write_state
+from search.s3nas.running.distributed import Ranks, process_group
+from search.s3nas.running.interrupts import Interrupts
+from search.s3nas.running.objective import Losses, Objective, search_optimiser
+from search.s3nas.running.result import CHECKPOINT, SearchPoint, SupernetResult, point_of, write_result
 from search.s3nas.supernet import SupernetModule
 from search.spaces.base import Architecture
 from search.spaces.mixconv import MixConv

@@ -15,7 +15,7 @@ from edgecost.report.collect import ReportData
 from edgecost.report.s3nas import s3nas_section
 from edgecost.stages.costs import write_json
 from edgecost.stages.s3nas_files import network_facts, write_stage
-from search.s3nas.transforms import with_se
+from search.s3nas.post.transforms import with_se
 
 TARGET = mixconv_tables.TARGET.id
 COURSE = [

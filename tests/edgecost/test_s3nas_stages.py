@@ -25,7 +25,7 @@ from profiler.errors import ConfigError, MeasurementError
 from profiler.tables.row import Row
 from profiler.tables.table import CostTable
 from search.data import ImageSet
-from search.s3nas.transforms import with_activation
+from search.s3nas.post.transforms import with_activation
 from search.spaces.network import network_workload, read_network, write_network
 from search.tasks import task_of
 
@@ -362,7 +362,7 @@ def test_every_option_fills_the_budget_and_one_is_kept(file: Path, toy, pricing,
 def test_the_kept_option_is_not_trained_again(file: Path, toy, pricing, monkeypatch):
     training = TrainOptions(steps=1)
     answer = post_process_file(file, PostOptions(Budgets((TARGET,), (0.4,)), pricing, training, removed=(1.0,)))
-    from search.s3nas import final
+    from search.s3nas.final import training as final
 
     monkeypatch.setattr(final, "_Training", None)
     trained = train_final(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from profiler.errors import ConfigError
 from search.s3nas.budget import CostOf, correct_phi, solve_budget
+from search.s3nas.post.transforms import with_se
 from search.s3nas.scaling import Scaling, plateaus, scale
-from search.s3nas.transforms import with_se
 from search.spaces.network import Block, Network, Stage, network_workload
 from search.spaces.supernet import Head, Stem
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from profiler.errors import ConfigError
-from search.s3nas.blockcosts import block_costs
 from search.s3nas.controls import hand_made, random_within
+from search.s3nas.costs.blockcosts import block_costs
 from search.spaces.mixconv import MixConv
 from search.spaces.network import network_workload
 from search.spaces.supernet import read_supernet

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from profiler.errors import ConfigError
-from search.s3nas.blockcosts import BlockCosts
+from search.s3nas.costs.blockcosts import BlockCosts
 from search.s3nas.latency import LatencyTerm
 from search.s3nas.supernet import SupernetModule
 from search.spaces.base import Architecture

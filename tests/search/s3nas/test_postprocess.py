@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from profiler.errors import ConfigError
 from profiler.workloads.weights import Weights
-from search.s3nas.modelcosts import measured_costs
+from search.s3nas.costs.models import measured_costs
+from search.s3nas.post.transforms import se_blocks
 from search.s3nas.postprocess import OPTIONS, Decision, Filling, Option, Outcomes, Trainings, all_options, post_process
 from search.s3nas.scaling import origins, plateaus
-from search.s3nas.transforms import se_blocks
 from search.spaces.network import Block, Network, Stage, network_workload
 from search.spaces.supernet import Head, Stem
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from profiler.errors import ConfigError
+from search.s3nas.post.transforms import with_activation, with_se
 from search.s3nas.scaling import PUBLISHED, Scaling, default_divisor, last_phi, origins, plateaus, scale
-from search.s3nas.transforms import with_activation, with_se
 from search.spaces.mixconv import MixConv
 from search.spaces.network import Block, Network, Stage, network_workload, read_network
 from search.spaces.supernet import Head, Stem, read_supernet

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from profiler.errors import ConfigError, TrainingDiverged
 from profiler.workloads.graph import Workload
 from search.data import ImageSet
-from search.s3nas.asked import Asked
-from search.s3nas.blockcosts import BlockCosts, block_costs
-from search.s3nas.checkpoint import SearchState, read_state
 from search.s3nas.config import REDUCED, S3nasConfig
-from search.s3nas.result import SupernetResult, read_result
+from search.s3nas.costs.blockcosts import BlockCosts, block_costs
+from search.s3nas.running.asked import Asked
+from search.s3nas.running.checkpoint import SearchState, read_state
+from search.s3nas.running.result import SupernetResult, read_result
 from search.s3nas.trainer import run_s3nas
 from search.spaces.mixconv import MixConv
 from search.spaces.network import read_network
@@ -289,7 +289,7 @@ def test_the_log_form_knows_no_budget(search: Callable[..., SupernetResult], tmp
 
 @pytest.mark.parametrize("moves", [False, True])
 def test_the_latency_term_may_spare_the_weights(space: MixConv, table: BlockCosts, moves: bool) -> None:
-    from search.s3nas.objective import Objective
+    from search.s3nas.running.objective import Objective
     from search.s3nas.supernet import SupernetModule
 
     supernet = SupernetModule(space, dropout=0.0)

@@ -1,0 +1,1 @@
+"""What blocks and networks cost: tables, models of cost, imported figures."""

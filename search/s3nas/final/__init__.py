@@ -1,0 +1,1 @@
+"""The final network: trained from scratch, exported, held against torch."""

@@ -1,0 +1,1 @@
+"""What a search under way needs: its objective, checkpoints, processes and result."""
