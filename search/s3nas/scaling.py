@@ -100,29 +100,6 @@ class Plateau:
     network: Network
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """A network scaled to a budget.
-
-    Attributes:
-        phi: the largest that fits.
-        network: the scaled network, before the post-processing.
-        final: the same with the post-processing to come: what was priced and is to be trained.
-        cost, budget: of `final`, in the unit of the costs.
-        plateau: from where to where phi may go without changing the network.
-        n_networks, n_priced: distinct networks between the limits of phi, and how many had to be priced.
-    """
-
-    phi: float
-    network: Network
-    final: Network
-    cost: float
-    budget: float
-    plateau: tuple[float, float]
-    n_networks: int
-    n_priced: int
-
-
 # ---------------------------------------------------------------- one network
 
 
