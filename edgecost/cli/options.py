@@ -14,11 +14,13 @@ __all__ = [
     "DataOption",
     "DeviceOption",
     "DevicesOption",
+    "DivisorOption",
     "EffortOption",
     "MeasureOption",
     "NetworkArgument",
     "OutOption",
     "ResizeOption",
+    "ResolutionStepOption",
     "ResultsOption",
     "ScheduleOption",
     "SeedOption",
@@ -56,3 +58,7 @@ DeviceOption = typer.Option("cpu", "--device", help="What torch computes on: cpu
 EffortOption = typer.Option("record", "--effort", help="How long to measure: record (the full protocol) or quick.")
 MeasureOption = typer.Option(False, "--measure", help="Measure what is found, and correct phi by it.")
 OutOption = typer.Option(None, "--out", help="Folder of what is written [default: the network's].")
+DivisorOption = typer.Option(
+    None, "--divisor", help="Filters are multiples of it [default: half the common divisor of the network's]."
+)
+ResolutionStepOption = typer.Option(4, "--resolution-step", help="Resolutions are multiples of it.")

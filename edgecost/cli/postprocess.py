@@ -15,11 +15,13 @@ from edgecost.cli.options import (
     DataOption,
     DeviceOption,
     DevicesOption,
+    DivisorOption,
     EffortOption,
     MeasureOption,
     NetworkArgument,
     OutOption,
     ResizeOption,
+    ResolutionStepOption,
     ResultsOption,
     ScheduleOption,
     SeedOption,
@@ -60,6 +62,8 @@ def postprocess(
         "1,0.5,0", "--removed", help="Shares of blocks without squeeze-and-excitation that are tried."
     ),
     seeds: int = typer.Option(1, "--seeds", help="Trainings of every option."),
+    divisor: int | None = DivisorOption,
+    resolution_step: int = ResolutionStepOption,
     schedule: str = ScheduleOption,
     train_steps: int | None = TrainStepsOption,
     measure: bool = MeasureOption,
@@ -80,7 +84,9 @@ def postprocess(
 
     budgets = budgets_of(target, cost, budget_ms, budget_mj)
     training = TrainOptions(data, resize, schedule, train_steps, seed, device)
-    options = PostOptions(budgets, pricing_of(results, costs, cost), training, seeds, removed_shares(removed))
+    options = PostOptions(
+        budgets, pricing_of(results, costs, cost), training, seeds, removed_shares(removed), divisor, resolution_step
+    )
     with progress("postprocess", quiet=json_) as bar:
         measuring = boards(devices, effort, results, bar) if measure else None
         answer = post_process_file(network, options, out, measuring, bar)

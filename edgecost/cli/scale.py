@@ -13,10 +13,12 @@ from edgecost.cli.options import (
     CostOption,
     CostsOption,
     DevicesOption,
+    DivisorOption,
     EffortOption,
     MeasureOption,
     NetworkArgument,
     OutOption,
+    ResolutionStepOption,
     ResultsOption,
     TargetsOption,
 )
@@ -35,9 +37,8 @@ def scale(
     post: str = typer.Option(
         "none", "--post", help="Leave room for post-processing to come: none, hswish, se or se+hswish."
     ),
-    divisor: int | None = typer.Option(
-        None, "--divisor", help="Filters are multiples of it [default: half the common divisor of the network's]."
-    ),
+    divisor: int | None = DivisorOption,
+    resolution_step: int = ResolutionStepOption,
     measure: bool = MeasureOption,
     effort: str = EffortOption,
     out: Path | None = OutOption,
@@ -52,7 +53,7 @@ def scale(
     from edgecost.stages.s3nas_scale import ScaleOptions, scale_file
 
     budgets = budgets_of(target, cost, budget_ms, budget_mj)
-    options = ScaleOptions(budgets, pricing_of(results, costs, cost), post, divisor)
+    options = ScaleOptions(budgets, pricing_of(results, costs, cost), post, divisor, resolution_step)
     with progress("scale", quiet=json_) as bar:
         answer = scale_file(network, options, out, boards(devices, effort, results, bar) if measure else None)
     if json_:

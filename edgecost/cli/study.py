@@ -11,12 +11,13 @@ from edgecost.cli.demand import boards, pricing_of
 from edgecost.cli.options import (
     DataOption,
     DevicesOption,
+    DivisorOption,
     EffortOption,
     MeasureOption,
     ResizeOption,
+    ResolutionStepOption,
     ResultsOption,
     SeedOption,
-    TargetsOption,
     TrainStepsOption,
 )
 from edgecost.cli.output import JsonOption, emit_json, progress, show_table
@@ -34,7 +35,7 @@ def studies() -> None:
 
 @app.command()
 def s3nas(
-    target: list[str] = TargetsOption,
+    target: list[str] = typer.Option([], "--target", "-t", help="A target or device id; may be repeated."),
     data: str = DataOption,
     resize: int | None = ResizeOption,
     seeds: int = typer.Option(3, "--seeds", help="How many seeds."),
@@ -44,6 +45,12 @@ def s3nas(
         [], "--set", help="A setting of the search, such as phase1=150; may be repeated."
     ),
     train_steps: int | None = TrainStepsOption,
+    divisor: int | None = DivisorOption,
+    resolution_step: int = ResolutionStepOption,
+    imported: list[str] = typer.Option(
+        [], "--imported", help="A device of HW-NAS-Bench, on which fbnet32 is searched as well; may be repeated."
+    ),
+    imported_setting: list[str] = typer.Option([], "--set-imported", help="A setting of these searches."),
     jobs: int = typer.Option(2, "--jobs", help="Searches and trainings side by side."),
     measure: bool = MeasureOption,
     effort: str = EffortOption,
@@ -62,6 +69,8 @@ def s3nas(
     from edgecost.stages.s3nas_study import StudyOptions, run_study
     from edgecost.stages.s3nas_train import TrainOptions
 
+    if not target and not imported:
+        raise ConfigError("a study needs a target: --target ID, or --imported DEVICE for costs of HW-NAS-Bench")
     training = TrainOptions(data, resize, steps=train_steps, seed=seed)
     options = StudyOptions(
         tuple(target),
@@ -72,6 +81,10 @@ def s3nas(
         seeds,
         settings_of(setting),
         jobs,
+        divisor,
+        resolution_step,
+        tuple(imported),
+        settings_of(imported_setting),
     )
     with progress("study", quiet=json_) as bar:
         measuring = boards(devices, effort, results, bar) if measure else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profiler.errors import ConfigError, UnknownWorkload
-from profiler.measure.record import ROLE_KINDS
+from profiler.tables.row import ROW_KINDS
 
 if TYPE_CHECKING:
     from predictors.additive import AdditiveModel
@@ -97,8 +97,8 @@ def resolve_target(table: CostTable, name: str) -> str:
 
 def table_rows(table: CostTable, target: str | None, kind: str) -> list[Row]:
     """Rows of one target or of all, dearest first."""
-    if kind not in (*ROLE_KINDS, "all"):
-        raise ConfigError(f"--kind is {', '.join(ROLE_KINDS)} or all, not {kind!r}")
+    if kind not in (*ROW_KINDS, "all"):
+        raise ConfigError(f"--kind is {', '.join(ROW_KINDS)} or all, not {kind!r}")
     target_id = resolve_target(table, target) if target else None
     rows = table.rows(target_id=target_id, kind=None if kind == "all" else kind)  # type: ignore[arg-type]
     return sorted(rows, key=lambda r: (r.target_id, r.kind, -r.latency_ns if math.isfinite(r.latency_ns) else 0.0))

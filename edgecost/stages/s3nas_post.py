@@ -42,6 +42,7 @@ class PostOptions:
         seeds: how many trainings an option has.
         removed: shares of blocks that lose squeeze-and-excitation: 1 none has it, 0 all have it.
         divisor: filters are multiples of it; None: half the greatest common divisor of the network's widths.
+        resolution_step: resolutions are multiples of it.
     """
 
     budgets: Budgets
@@ -50,6 +51,7 @@ class PostOptions:
     seeds: int = 1
     removed: tuple[float, ...] = (1.0, 0.5, 0.0)
     divisor: int | None = None
+    resolution_step: int = 4
 
 
 def post_process_file(
@@ -101,7 +103,8 @@ def post_process_network(
         raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
     demand = Demand.of(network, options.pricing, options.budgets)
     task, schedule = options.training.task(), schedule_of(options.training)
-    scaling, tried = Scaling(divisor=options.divisor), all_options(options.removed)
+    scaling = Scaling(divisor=options.divisor, resolution_step=options.resolution_step)
+    tried = all_options(options.removed)
     seeds = tuple(options.training.seed + i for i in range(options.seeds))
     identity = identity_of(
         "postprocess", network.to_dict(), demand.identity, asdict(scaling), [o.name for o in tried], task.digest,

@@ -37,6 +37,7 @@ class ScaleOptions:
         pricing: where costs come from.
         post: the post-processing to come, for which room is left.
         divisor: filters are multiples of it; None: half the greatest common divisor of the network's widths.
+        resolution_step: resolutions are multiples of it.
         rounds: networks measured at most, where any are.
     """
 
@@ -44,6 +45,7 @@ class ScaleOptions:
     pricing: Pricing
     post: str = "none"
     divisor: int | None = None
+    resolution_step: int = 4
     rounds: int = field(default=3)
 
 
@@ -102,7 +104,8 @@ def scale_network(
     from search.spaces.network import write_network
 
     demand = Demand.of(network, options.pricing, options.budgets)
-    scaling, post = Scaling(divisor=options.divisor), post_named(options.post)
+    scaling = Scaling(divisor=options.divisor, resolution_step=options.resolution_step)
+    post = post_named(options.post)
     measured = measure is not None
     identity = identity_of("scale", network.to_dict(), demand.identity, asdict(scaling), options.post, measured)
     found = done("scale", folder, identity)

@@ -7,6 +7,7 @@ post-processing on every target (side by side), and what it adds, measured. Each
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from search.spaces.mixconv import MixConv
     from search.spaces.network import Network
 
-__all__ = ["CONTROLS", "OWN", "Method", "Run", "StudyOptions", "run_study"]
+__all__ = ["CONTROLS", "IMPORTED", "OWN", "Method", "Run", "StudyOptions", "run_study"]
 
 SUPERNET = "graded32s"
 RANDOM_CANDIDATES = 4
@@ -67,11 +68,14 @@ CONTROLS = (
     Method("no equal-choice dropout", "nodrop", changes={"choice_dropout": False}),
     Method("flat supernet", "flat", "flat32s"),
     Method("MBConv supernet", "mbconv", "mbconv32s"),
-    Method("log latency, lambda 0.1", "log0.1", changes={"form": "log", "weight": 0.1}),
     Method("log latency, lambda 1", "log1", changes={"form": "log", "weight": 1.0}),
+    Method("log latency, lambda 3", "log3", changes={"form": "log", "weight": 3.0}),
     Method("log latency, lambda 10", "log10", changes={"form": "log", "weight": 10.0}),
 )
 """What it is compared with, on the first target."""
+
+IMPORTED = Method("S3NAS, imported table", "imported", "fbnet32")
+"""On devices whose costs are known from a public table, of this one supernet; such networks are not scaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,16 @@ class StudyOptions:
 
     Attributes:
         targets: target ids; controls run on the first.
-        pricing: where costs come from.
+        pricing: where the targets' costs come from.
         training: data, final schedule, first seed.
         quantile: of the costs of random architectures of the supernet: the budget of the search on each target.
         share: of the final budget that the search is given.
         seeds: how many, from `training.seed` on.
         settings: of the search, where not those of the reduced preset.
         jobs: processes that search and train side by side, one thread each.
+        divisor, resolution_step: filters and resolutions of scaled networks are multiples of them.
+        imported: devices of HW-NAS-Bench on which fbnet32 is searched as well.
+        imported_settings: of these searches, on top of `settings`.
     """
 
     targets: tuple[str, ...]
@@ -97,6 +104,19 @@ class StudyOptions:
     seeds: int = 3
     settings: dict[str, Any] = field(default_factory=dict)
     jobs: int = 2
+    divisor: int | None = None
+    resolution_step: int = 4
+    imported: tuple[str, ...] = ()
+    imported_settings: dict[str, Any] = field(default_factory=dict)
+
+    def pricing_of(self, method: Method) -> Pricing:
+        """Where a method's costs come from."""
+        return Pricing(self.pricing.results, "hwnasbench") if method == IMPORTED else self.pricing
+
+    def settings_of(self, method: Method) -> dict[str, Any]:
+        """Of a method's search."""
+        more = self.imported_settings if method == IMPORTED else {}
+        return {**self.settings, **more, **method.changes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,32 +169,34 @@ def run_study(
 def planned(options: StudyOptions, out: Path) -> list[Run]:
     """All runs, seed by seed, so that what is there after an interruption is balanced."""
     found = []
-    for place, target in enumerate(options.targets):
-        budget_ms = _search_budget_ms(options, target)
-        for method in (OWN, *(CONTROLS if place == 0 else ())):
+    methods = [(target, (OWN, *(CONTROLS if place == 0 else ()))) for place, target in enumerate(options.targets)]
+    methods += [(device, (IMPORTED,)) for device in options.imported]
+    for target, each in methods:
+        budget_ms = _search_budget_ms(options, target, each[0])
+        final_ms = budget_ms if each == (IMPORTED,) else float(f"{budget_ms / options.share:.4g}")
+        for method in each:
             for seed in range(options.training.seed, options.training.seed + options.seeds):
                 folder = out / target.replace("/", "-") / f"{method.slug}-s{seed}"
-                final_ms = float(f"{budget_ms / options.share:.4g}")
                 found.append(Run(method, target, budget_ms, final_ms, seed, folder))
     return sorted(found, key=lambda run: run.seed)
 
 
-def _search_budget_ms(options: StudyOptions, target: str) -> float:
-    """A quantile of what random architectures cost, to four digits."""
+def _search_budget_ms(options: StudyOptions, target: str, method: Method) -> float:
+    """A quantile of what random architectures of a method's supernet cost, to four digits."""
     import numpy as np
 
-    space, costs = _costs(options, target, SUPERNET)
+    space, costs = _costs(options, target, method)
     rng = np.random.default_rng([options.training.seed, 11])
     drawn = costs.costs([space.sample(rng) for _ in range(QUANTILE_SAMPLE)])
     return float(f"{np.quantile(drawn, options.quantile):.4g}")
 
 
-def _costs(options: StudyOptions, target: str, supernet: str) -> tuple[MixConv, BlockCosts]:
+def _costs(options: StudyOptions, target: str, method: Method) -> tuple[MixConv, BlockCosts]:
     from search.spaces.mixconv import MixConv
     from search.spaces.supernet import read_supernet
 
-    space = MixConv(read_supernet(supernet))
-    return space, supernet_costs(space, options.pricing, target, options.training.task().num_classes)[0]
+    space = MixConv(read_supernet(method.supernet))
+    return space, supernet_costs(space, options.pricing_of(method), target, options.training.task().num_classes)[0]
 
 
 def _side_by_side(call: Callable[[Run], dict[str, Any]], runs: Sequence[Run], jobs: int) -> list[dict[str, Any]]:
@@ -192,8 +214,9 @@ def search_run(options: StudyOptions, run: Run) -> dict[str, Any]:
     """The network of the search's budget; writes search.json and network.yaml, whatever the method."""
     from search.spaces.network import write_network
 
-    what = [run.method.slug, run.target, run.search_budget_ms, run.seed, options.settings, options.training.steps]
-    identity = identity_of("study-search", *what, options.training.task().digest)
+    settings, task = options.settings_of(run.method), options.training.task().digest
+    what = [run.method.slug, run.target, run.search_budget_ms, run.seed, settings, options.training.steps]
+    identity = identity_of("study-search", *what, task)
     found = done("search", run.folder, identity)
     if found is not None:
         return found
@@ -209,8 +232,8 @@ def _searched(options: StudyOptions, run: Run) -> tuple[Network, dict[str, Any]]
     from search.s3nas.config import search_preset
     from search.s3nas.trainer import run_s3nas
 
-    space, costs = _costs(options, run.target, run.method.supernet)
-    config = search_preset("reduced", **options.settings, **run.method.changes)
+    space, costs = _costs(options, run.target, run.method)
+    config = search_preset("reduced", **options.settings_of(run.method))
     task = options.training.task()
     # a smaller supernet may meet the budget whatever it chooses: it gets one of its own, and scaling makes up for it
     budget = min(run.search_budget_ms, LARGEST_SHARE * costs.largest)
@@ -223,7 +246,7 @@ def _searched(options: StudyOptions, run: Run) -> tuple[Network, dict[str, Any]]
 def _hand_made(options: StudyOptions, run: Run) -> tuple[Network, dict[str, Any]]:
     from search.s3nas.controls import hand_made
 
-    space, _ = _costs(options, run.target, run.method.supernet)
+    space, _ = _costs(options, run.target, run.method)
     return replace(hand_made(space), num_classes=options.training.task().num_classes), {"t_hat_ms": None}
 
 
@@ -233,7 +256,7 @@ def _best_random(options: StudyOptions, run: Run) -> tuple[Network, dict[str, An
 
     from search.s3nas.controls import random_within
 
-    space, costs = _costs(options, run.target, run.method.supernet)
+    space, costs = _costs(options, run.target, run.method)
     task = options.training.task()
     length = int(schedule_of(options.training).length)
     short = schedule_of(replace(options.training, steps=max(1, length // RANDOM_CANDIDATES)))
@@ -252,10 +275,27 @@ def scale_run(options: StudyOptions, run: Run, measure: Measure | None) -> dict[
     """The network found, scaled to the final budget and measured there."""
     from search.spaces.network import read_network
 
+    if run.method == IMPORTED:
+        return _as_found(run)
     # only the method's own networks are scaled again by what was measured; controls are measured once
     rounds = CORRECTIONS if run.method == OWN else 1
-    asked = ScaleOptions(Budgets((run.target,), (run.budget_ms,)), options.pricing, rounds=rounds)
+    budgets = Budgets((run.target,), (run.budget_ms,))
+    asked = ScaleOptions(
+        budgets, options.pricing, divisor=options.divisor, resolution_step=options.resolution_step, rounds=rounds
+    )
     return scale_network(read_network(run.folder / FOUND), asked, run.folder, measure)
+
+
+def _as_found(run: Run) -> dict[str, Any]:
+    """What scaling would write, of a network whose blocks have a cost as they are and no other."""
+    from search.spaces.network import read_network, write_network
+
+    network = read_network(run.folder / FOUND)
+    t_hat = json.loads((run.folder / "search.json").read_text(encoding="utf-8"))["t_hat_ms"]
+    row = {"target": run.target, "unit": "ms", "budget": run.budget_ms, "predicted": t_hat, "measured": None}
+    write_network(network, run.folder / SCALED)
+    identity = identity_of("as-found", network.to_dict(), run.target, run.budget_ms)
+    return write_stage("scale", run.folder, identity, {"phi": 0.0, "targets": [row], **network_facts(network)})
 
 
 def train_run(options: StudyOptions, run: Run) -> dict[str, Any]:
@@ -270,7 +310,10 @@ def post_run(options: StudyOptions, run: Run) -> dict[str, Any]:
     """h-swish and squeeze-and-excitation at the same budget, by predicted costs."""
     from search.spaces.network import read_network
 
-    asked = PostOptions(Budgets((run.target,), (run.budget_ms,)), options.pricing, options.training)
+    asked = PostOptions(
+        Budgets((run.target,), (run.budget_ms,)), options.pricing, options.training,
+        divisor=options.divisor, resolution_step=options.resolution_step,
+    )  # fmt: skip
     return post_process_network(read_network(run.folder / FOUND), asked, run.folder)
 
 

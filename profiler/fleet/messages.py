@@ -6,6 +6,7 @@ What arrives from a board is hostile until it has passed through `parse_message`
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -20,7 +21,7 @@ from pydantic import (
 
 from profiler.errors import AgentCrashed
 from profiler.fleet.fields import EnvValue, Issue, Name, Nanoseconds, NotNegative, ProcessId, Text, escape
-from profiler.measure.record import ISSUES, Status
+from profiler.measure.record import ISSUES, Power, Status
 
 __all__ = [
     "Bye",
@@ -48,6 +49,7 @@ MAX_LINE_BYTES = 4 << 20
 """Four times what the largest result takes; validating takes some twenty times as much memory as the line itself."""
 
 MAX_SAMPLES = 100_000
+MAX_UPDATES = 20_000
 MAX_FIELDS = 256
 """Of one object."""
 
@@ -197,6 +199,39 @@ class Complaint(_Strict):
     error: Text
 
 
+Spell = Annotated[list[Annotated[int, Field(ge=0, le=10**12)]], Field(min_length=2, max_length=2)]
+
+
+class PowerReading(_Strict):
+    """What a power sensor showed; the fields are those of `profiler.measure.record.Power`."""
+
+    sensor: Text
+    scope: Literal["wall", "board-in", "module-in", "SoC-rails", "core-rail", "battery"]
+    form: Literal["power", "energy"]
+    times_us: Annotated[list[Annotated[int, Field(ge=0, le=10**12)]], Field(max_length=MAX_UPDATES), FailFast()]
+    values: Annotated[list[Annotated[int, Field(ge=-(10**15), le=10**15)]], Field(max_length=MAX_UPDATES), FailFast()]
+    polls: Annotated[int, Field(ge=0, le=10**9)]
+    lsb: NotNegative
+    gain_u: NotNegative
+    offset_uw: NotNegative
+    idle_before_us: Spell
+    load_us: Spell
+    idle_after_us: Spell
+    runs: Annotated[int, Field(ge=0, le=10**12)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if len(self.times_us) != len(self.values) or any(b < a for a, b in pairwise(self.times_us)):
+            raise ValueError("a power record out of order")
+        return self
+
+    def record(self) -> Power:
+        """As the journal holds it."""
+        data: dict[str, Any] = self.model_dump()
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+        return Power(**values)
+
+
 class Reply(_Strict):
     """The outcome of one job: samples, or a typed failure, never both and never neither.
 
@@ -214,6 +249,7 @@ class Reply(_Strict):
     energy_mj: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     error: Text
     env: Annotated[dict[Name, EnvValue], Field(max_length=100)]
+    power: PowerReading | None = None
 
     @model_validator(mode="after")
     def _either_samples_or_failure(self) -> Self:

@@ -5,12 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Cluster", "Device", "JumpHost", "LeaseTerms", "Precision", "Runtime", "Target"]
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "STICKY_BIT",
+    "Cluster",
+    "Device",
+    "Heat",
+    "JumpHost",
+    "LeaseTerms",
+    "Precision",
+    "Runtime",
+    "Sensor",
+    "Target",
+]
 
 Runtime = str
 """The name of a runtime: one of RUNTIMES, or of a plug-in (`profiler.fleet.plugins`)."""
 
 Precision = Literal["fp32", "int8"]
+STICKY_BIT = 16
+"""Bits of a throttle word from here on say what has happened since the board was switched on."""
+
 RUNTIMES: tuple[Runtime, ...] = ("onnxruntime", "litert", "torch")
 """The runtimes that come with the project."""
 
@@ -95,6 +111,36 @@ class LeaseTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Sensor:
+    """Where power can be read; see `SensorEntry` for what the fields mean."""
+
+    kind: str
+    scope: str
+    name: str = ""
+    channels: tuple[str, ...] = ()
+    update_hz: float | None = None
+    forks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """How a board tells that it is hot, and that it slows down for it; () and "" where it does not.
+
+    Attributes:
+        zones: thermal zones by their type; () for all.
+        files: globs of further temperatures in thousandths of a degree.
+        throttle_command, throttle_file: what holds the throttle word.
+        throttle_bits: the bits of it that mean "now" (those from 16 on are sticky and mean "since boot").
+    """
+
+    zones: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    throttle_command: tuple[str, ...] = ()
+    throttle_file: str = ""
+    throttle_bits: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One board as devices.yaml describes it.
 
@@ -117,7 +163,9 @@ class Device:
         lease: how long it is waited for and kept.
         description, notes: for people.
         emulation: "" for hardware; "loopback" for a configuration of the host machine itself; "qemu" for an emulated
-            processor, whose latencies mean nothing.
+            processor, whose latencies mean nothing; "simulated" for a board that there is not, with known truth.
+        sensors: where its power can be read, the first that is there counts.
+        heat: how it tells its temperature, and that it slows down.
     """
 
     id: str
@@ -141,6 +189,8 @@ class Device:
     description: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
     emulation: str = ""
+    sensors: tuple[Sensor, ...] = ()
+    heat: Heat = Heat()
 
     def affinity(self, target: Target) -> tuple[int, ...] | None:
         """The CPUs that a target's jobs are bound to; None for all that there are.

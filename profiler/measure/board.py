@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 
 from profiler.fleet.targets import Device, Precision, Runtime, Target
 from profiler.measure.config import MeasureConfig
-from profiler.measure.record import Status
+from profiler.measure.record import Power, Status
 from profiler.workloads.graph import Workload
 
 __all__ = ["ArtefactLike", "ArtefactSource", "Board", "BoardJob", "FactsLike", "ReplyLike", "SessionFactory"]
@@ -79,6 +79,17 @@ class ReplyLike(Protocol):
     @property
     def env(self) -> dict[str, Any]:
         """Facts at the time."""
+
+    @property
+    def power(self) -> PowerLike | None:
+        """What a power sensor showed; None where none was read."""
+
+
+class PowerLike(Protocol):
+    """A power record as a board's message has it."""
+
+    def record(self) -> Power:
+        """As the journal holds it."""
 
 
 class FactsLike(Protocol):

@@ -41,6 +41,9 @@ PROTOCOL_VERSION = 1
 
 _MAX_ERROR_CHARACTERS = 500
 
+_ALWAYS = {"qemu": ("emulated",), "simulated": ("simulated",)}
+"""Issues that every figure of a device has, by its emulation."""
+
 
 @dataclass(frozen=True, slots=True)
 class CampaignResult:
@@ -148,7 +151,7 @@ class _Scribe:
         self._journal = journal
         self._target = target
         self._link = link
-        self._always = ("emulated",) if device.emulation == "qemu" else ()
+        self._always = _ALWAYS.get(device.emulation, ())
 
     def job_key(self, item: Prepared, round_: int) -> str:
         """Hash of all that makes a measurement what it is; equal keys are never measured twice."""
@@ -191,6 +194,7 @@ class _Scribe:
                 error=outcome.error[:_MAX_ERROR_CHARACTERS],
                 env=dict(reply.env) if reply else {},
                 started_at=began.isoformat(timespec="milliseconds"),
+                power=reply.power.record() if reply and reply.power else None,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["MeasureConfig"]
 
@@ -22,6 +22,18 @@ class MeasureConfig:
         cap_s: stop after so many seconds of samples in any case (then flagged `ci_not_met`).
         job_timeout_s: a job that takes longer, warm-up included, is ended and typed `timed_out`.
         seed: of the order of the jobs.
+        cache: "hot", or "cold": twice the last-level cache is overwritten before every run, each of which is a batch.
+        observe_hz: how often frequency, temperature, throttle word and pressure are looked at meanwhile; 0: never.
+        pin: whether the device's governor, or the target's clock, is set before a job and restored after it.
+        cool_c, cool_c_per_min, cool_s: a job begins when the board is less than so much above its idle temperature and
+            moves by less than so much; after so many seconds it begins in any case (`too_hot`); 0 s: it never waits.
+        sentinel_jobs, sentinel_s: the sentinel runs after so many jobs or seconds, whatever comes first; 0 jobs: never.
+        sentinel_drift: so far may it move, relatively, before what was measured since the last good one is done again.
+        retries: how often a figure that failed a gate is measured again, after a cool-down, in its round.
+        energy: whether the load is drawn out and bracketed by idle spells, where there is a power sensor.
+        energy_load_s, energy_updates, energy_runs: the load spell lasts so long, and so many updates of the sensor and
+            runs of the workload.
+        energy_preroll_s, energy_idle_s: what is thrown away at the load's beginning; each of the idle spells.
     """
 
     rounds: int = 3
@@ -33,6 +45,22 @@ class MeasureConfig:
     cap_s: float = 10.0
     job_timeout_s: float = 120.0
     seed: int = 0
+    cache: Literal["hot", "cold"] = "hot"
+    observe_hz: float = 5.0
+    pin: bool = True
+    cool_c: float = 5.0
+    cool_c_per_min: float = 0.5
+    cool_s: float = 600.0
+    sentinel_jobs: int = 20
+    sentinel_s: float = 300.0
+    sentinel_drift: float = 0.02
+    retries: int = 1
+    energy: bool = False
+    energy_load_s: float = 10.0
+    energy_updates: int = 100
+    energy_runs: int = 50
+    energy_preroll_s: float = 3.0
+    energy_idle_s: float = 5.0
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name."""

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from profiler.errors import StorageError
-from profiler.measure.record import ROLE_KINDS, SCHEMA_VERSION, STATUSES, Measurement, Role
+from profiler.measure.record import ROLE_KINDS, SCHEMA_VERSION, STATUSES, Measurement, Power, Role
 
 __all__ = [
     "CorruptLine",
@@ -35,6 +35,7 @@ _PREFIX = b'{"crc32":"'
 _BODY_AT = len(_PREFIX) + 8 + 2  # eight hex digits, a quote and a comma
 _NAMES = tuple(f.name for f in fields(Measurement))
 _ROLE_NAMES = tuple(f.name for f in fields(Role))
+_POWER_NAMES = tuple(f.name for f in fields(Power))
 _INTS = ("round", "runs_per_batch", "warmup_runs")
 _OPTIONAL_NUMBERS = ("load_ns", "first_run_ns", "output_error", "energy_mj")
 SPLITS = ("held_out", "fit", "")
@@ -112,6 +113,8 @@ def encode(measurement: Measurement) -> bytes:
     """
     body = {name: getattr(measurement, name) for name in _NAMES}
     body["role"] = {name: getattr(measurement.role, name) for name in _ROLE_NAMES}
+    if measurement.power is not None:
+        body["power"] = {name: getattr(measurement.power, name) for name in _POWER_NAMES}
     return frame(body)
 
 
@@ -122,7 +125,10 @@ def decode(line: bytes) -> Measurement:
         ValueError: the line is not a record as it was written.
         StorageError: it is one of a newer schema.
     """
-    return _measurement(unframe(line))
+    data = unframe(line)
+    if "power" not in data:  # schema 1, whose energy was gross and had no record to be made anew from
+        data |= {"power": None, "energy_mj": None}
+    return _measurement(data)
 
 
 def _is_number(value: object) -> bool:
@@ -153,7 +159,29 @@ def _measurement(data: dict[str, Any]) -> Measurement:
         raise ValueError(f"values of the wrong type: {wrong or 'samples_ns, issues or env'}")
     if not all(type(v) is int and v >= 0 for v in samples):
         raise ValueError("samples must be whole nanoseconds")
-    return Measurement(**{**data, "role": Role(**role), "issues": tuple(data["issues"]), "samples_ns": tuple(samples)})
+    issues, power = tuple(data["issues"]), _power(data["power"])
+    return Measurement(**{**data, "role": Role(**role), "issues": issues, "samples_ns": tuple(samples), "power": power})
+
+
+def _power(data: object) -> Power | None:
+    """The record of a power sensor; ValueError where it is malformed."""
+    if data is None:
+        return None
+    if not isinstance(data, dict) or set(data) != set(_POWER_NAMES):
+        raise ValueError("the power record is malformed")
+    lists = {name: data[name] for name in ("times_us", "values", "idle_before_us", "load_us", "idle_after_us")}
+    if not all(isinstance(found, list) and all(type(v) is int for v in found) for found in lists.values()):
+        raise ValueError("the power record is malformed")
+    spells = (lists["idle_before_us"], lists["load_us"], lists["idle_after_us"])
+    numbers = [data[name] for name in ("polls", "lsb", "gain_u", "offset_uw", "runs")]
+    if (
+        len(lists["times_us"]) != len(lists["values"])
+        or any(len(spell) != 2 for spell in spells)
+        or not all(_is_number(number) for number in numbers)
+        or data["form"] not in ("power", "energy")
+    ):
+        raise ValueError("the power record is malformed")
+    return Power(**{**data, **{name: tuple(found) for name, found in lists.items()}})
 
 
 def iter_journal(path: Path) -> Iterator[Measurement | CorruptLine]:

@@ -213,6 +213,18 @@ class RunFolder:
         }
         write_atomically(self._header_path, [json.dumps(data, indent=1).encode(), b"\n"])
 
+    def stamp(self) -> tuple[tuple[int, int, int], ...]:
+        """Of each file: inode, size and time of last change (ns), all 0 where it does not exist. While a stamp stays
+        the same, so does what the folder holds."""
+        found = []
+        for path in (self._header_path, self._workloads_path, self.journal_path):
+            try:
+                s = path.stat()
+                found.append((s.st_ino, s.st_size, s.st_mtime_ns))
+            except OSError:
+                found.append((0, 0, 0))
+        return tuple(found)
+
     # ---------------------------------------------------------------- workloads.jsonl
 
     def subjects(self) -> Iterator[Subject | None]:

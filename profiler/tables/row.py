@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from math import isfinite, nan
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from profiler.measure.record import ROLE_KINDS, RoleKind, Status
+from profiler.measure.record import Status
 
-__all__ = ["EMULATED", "GATE_CODES", "Gates", "Row", "RowKind", "RowStatus", "with_gates"]
+__all__ = ["EMULATED", "GATE_CODES", "ROW_KINDS", "Gates", "Row", "RowKind", "RowStatus", "with_gates"]
 
-RowKind = RoleKind
+RowKind = Literal["kernel", "block", "model"]
 """What a row is about, and how its figure came about: the slope of a kernel or block, the median of a model."""
+ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
+"""In the order in which a table answers for a workload that was measured in several ways."""
+
 RowStatus = Status | Literal["incomplete"]
 """A job's status, or "incomplete": nothing failed, and not all that the figure needs has been measured."""
 
@@ -112,7 +115,7 @@ class Row:
             value = values.get(name)
             values[name] = nan if value is None else float(value)
         values["issues"] = tuple(str(code) for code in values["issues"])
-        if values.get("kind") not in ROLE_KINDS:
+        if values.get("kind") not in ROW_KINDS:
             raise ValueError(f"a row is of kind {values.get('kind')!r}")
         if values["status"] == "ok" and not isfinite(values["latency_ns"]):
             raise ValueError("a row without a latency says that it is ok")

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from profiler.errors import ConfigError, StorageError, UnknownWorkload
 from profiler.fleet.targets import Target
-from profiler.measure.record import ROLE_KINDS
 from profiler.measure.stats import noise_floor
 from profiler.tables.estimate import Run, read_run, rows_of_runs
 from profiler.tables.export import load_contents, write_table
-from profiler.tables.row import EMULATED, GATE_CODES, Gates, Row, RowKind
+from profiler.tables.row import EMULATED, GATE_CODES, ROW_KINDS, Gates, Row, RowKind
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
@@ -198,7 +197,7 @@ class CostTable:
         return frame.astype(dict.fromkeys(numbers, "float64"))
 
     def _find(self, target_id: str, key: str, kind: RowKind | None) -> Row | None:
-        kinds = ROLE_KINDS if kind is None else (kind,)
+        kinds = ROW_KINDS if kind is None else (kind,)
         found = [row for k in kinds if (row := self._index.get((target_id, key, k))) is not None]
         return next((row for row in found if row.has_figure), found[0] if found else None)
 

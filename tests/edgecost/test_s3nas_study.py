@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,17 @@ def test_controls_run_on_the_first_target_only(study: StudyOptions, tmp_path: Pa
     assert [(r.method.slug, r.seed) for r in planned(twice, tmp_path)] == [
         ("s3nas", 0), ("random", 0), ("s3nas", 0), ("s3nas", 1), ("random", 1), ("s3nas", 1)
     ]  # fmt: skip
+
+
+@pytest.mark.skipif("EDGECOST_DATA" not in os.environ, reason="EDGECOST_DATA is not set: it names the public data")
+def test_imported_devices_are_searched_in_fbnet32_and_not_scaled(study: StudyOptions, tmp_path: Path) -> None:
+    imported = replace(study, targets=(), imported=("raspi4",), imported_settings={"batch_size": 2})
+    (row,) = run_study(imported, tmp_path / "study")["rows"]
+    assert row["method"] == "S3NAS, imported table"
+    assert row["phi"] == 0
+    assert row["predicted_ms"] == row["t_hat_ms"]
+    assert row["budget_ms"] == row["search_budget_ms"]
+    assert row["measured_ms"] is None
 
 
 def test_the_controls_are_those_that_experts_ask_for() -> None:

@@ -9,6 +9,7 @@ from profiler.fleet.checks.findings import Finding, error, ok, warning
 from profiler.fleet.checks.probe import Probe
 from profiler.fleet.inventory.entries import DeviceEntry, SensorEntry, ThermalEntry, ThrottleEntry
 from profiler.fleet.sessions.workplace import COMMAND_S, complaint
+from profiler.fleet.targets import STICKY_BIT
 from profiler.fleet.transport.base import Transport
 
 __all__ = ["check_sensing", "commands_of", "files_of", "throttle_word"]
@@ -17,9 +18,6 @@ NEAR_CELSIUS = 5.0
 """So close to a limit, a board slows down in the first minutes of a campaign."""
 
 TRIP_TOLERANCE = 0.6
-
-STICKY_BIT = 16
-"""From this bit on, the Raspberry Pi's word says what has happened since it was switched on."""
 
 
 def commands_of(declared: DeviceEntry) -> list[str]:

@@ -17,7 +17,7 @@ from profiler.errors import ConfigError
 from profiler.fleet.inventory import yamltext
 from profiler.fleet.inventory.consistency import nearest, problems
 from profiler.fleet.inventory.entries import DeviceEntry, DevicesFile
-from profiler.fleet.targets import Cluster, Device, JumpHost, LeaseTerms, Target
+from profiler.fleet.targets import STICKY_BIT, Cluster, Device, Heat, JumpHost, LeaseTerms, Sensor, Target
 
 __all__ = ["REMEDIES", "find_device", "load_devices", "load_document", "mark_shared", "parse_document"]
 
@@ -91,9 +91,22 @@ def _device(entry: DeviceEntry, folder: Path) -> Device:
         clusters=tuple(Cluster(**cluster.model_dump()) for cluster in entry.clusters),
         libraries=tuple(sorted(entry.libraries.items())),
         lease=LeaseTerms(**entry.lease.model_dump()),
+        sensors=tuple(Sensor(**sensor.model_dump(exclude={"note"})) for sensor in entry.sensors),
+        heat=_heat(entry),
         targets=tuple(Target(device_id=entry.id, **target.model_dump()) for target in entry.targets),
     )
     return Device(**shared)
+
+
+def _heat(entry: DeviceEntry) -> Heat:
+    thermal, throttle = entry.thermal, entry.throttle
+    return Heat(
+        zones=thermal.zones if thermal else (),
+        files=thermal.files if thermal else (),
+        throttle_command=throttle.command if throttle else (),
+        throttle_file=throttle.file if throttle else "",
+        throttle_bits=tuple(sorted(bit for bit in throttle.bits if bit < STICKY_BIT)) if throttle else (),
+    )
 
 
 _PLAIN = (

@@ -239,9 +239,12 @@ class DeviceEntry(_Strict):
         default="~/.cache/edgecost", pattern=PATH_PATTERN, description="Folder on the board for everything of ours."
     )
     machine: str = Field(default="", description="Devices with the same machine take turns; by default the id.")
-    emulation: Literal["", "loopback", "qemu"] = Field(
+    emulation: Literal["", "loopback", "qemu", "simulated"] = Field(
         default="",
-        description="loopback: a configuration of this very machine; qemu: an emulated processor; empty: hardware.",
+        description=(
+            "loopback: a configuration of this very machine; qemu: an emulated processor; simulated: no board at all, "
+            "its figures made up to test how boards are measured; empty: hardware."
+        ),
     )
     arch: str = Field(
         default="", pattern=r"^[A-Za-z0-9_]*$", description="As `uname -m` says: aarch64, armv7l, x86_64."

@@ -38,6 +38,12 @@ def request(job: BoardJob, path: str, device: Device, target: Target, config: Me
         "accelerator": target.accelerator,
         "library": dict(device.libraries).get(target.accelerator, ""),
         "allow_fallback": target.allow_fallback,
+        "board": {
+            "governor": device.governor,
+            "clock": target.clock,
+            "heat": asdict(device.heat),
+            "sensors": [asdict(sensor) for sensor in device.sensors],
+        },
     }
 
 

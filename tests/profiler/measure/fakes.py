@@ -89,6 +89,7 @@ class Reply:
     energy_mj: float | None = None
     error: str = ""
     env: dict[str, Any] = field(default_factory=lambda: {"load_1min": 0.1})
+    power: Any = None
 
 
 class Facts:

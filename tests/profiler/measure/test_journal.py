@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from profiler.errors import StorageError
 from profiler.measure import journal as module
 from profiler.measure.journal import CorruptLine, Journal, decode, encode, frame, iter_journal, read_journal
-from profiler.measure.record import SCHEMA_VERSION, Measurement, Role
+from profiler.measure.record import SCHEMA_VERSION, Measurement, Power, Role
 
 RECORD = Measurement(
     job_key="k0",
@@ -140,7 +140,7 @@ def test_a_journal_that_is_one_torn_line_becomes_empty(tmp_path: Path):
 def test_a_newer_schema_is_refused_and_a_broken_digit_is_only_corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "journal.jsonl"
     whole = filled(path)
-    path.write_bytes(whole.replace(b'"schema":1', b'"schema":9', 1))
+    path.write_bytes(whole.replace(b'"schema":%d' % SCHEMA_VERSION, b'"schema":9', 1))
     assert read_journal(path).corrupt_lines == 1
     monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     newer = encode(RECORD)
@@ -282,3 +282,32 @@ def test_a_long_journal_is_read_in_constant_memory(tmp_path: Path):
     tracemalloc.stop()
     assert count == 5000
     assert peak < len(line) * 500
+
+
+POWER = Power(
+    "hwmon ina3221 VDD_IN", "module-in", "power", (0, 2_000), (5_000_000, 5_100_000), 40, 1_000.0, 0.02, 5e4,
+    (0, 1), (1, 2), (2, 3), 50,
+)  # fmt: skip
+
+
+def test_a_power_record_comes_back_as_it_was(tmp_path: Path):
+    record = replace(RECORD, power=POWER)
+    assert decode(encode(record).removesuffix(b"\n")) == record
+
+
+def test_a_record_of_schema_1_is_read_without_its_gross_energy():
+    body = {name: getattr(RECORD, name) for name in module._NAMES if name != "power"}
+    body |= {"role": {name: getattr(RECORD.role, name) for name in module._ROLE_NAMES}, "energy_mj": 3.0}
+    assert decode(module.frame(body).removesuffix(b"\n")) == replace(RECORD, energy_mj=None, power=None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"values": [1]}, {"times_us": [0, 0.5]}, {"load_us": [1]}, {"form": "heat"}, {"runs": "50"}, {"colour": "red"}],
+)
+def test_a_malformed_power_record_is_no_record(change: dict[str, object]):
+    line = encode(replace(RECORD, power=POWER)).removesuffix(b"\n")
+    body = module.unframe(line)
+    body["power"].update(change)
+    with pytest.raises(ValueError, match="power record is malformed"):
+        decode(module.frame(body).removesuffix(b"\n"))
