@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.planning import PlanOptions, measure_config
 from edgecost.stages.profiling import profile_targets
-from edgecost.stages.s3nas_costs import Pricing, supernet_costs
-from edgecost.stages.s3nas_demand import Budgets, measure_on
-from edgecost.stages.s3nas_scale import ScaleOptions, scale_network
-from edgecost.stages.s3nas_search import SearchOptions, run_folder, search_supernet
-from edgecost.stages.s3nas_train import TrainOptions, train_final
-from edgecost.stages.s3nas_verify import verify_stage
+from edgecost.stages.s3nas.costs import Pricing, supernet_costs
+from edgecost.stages.s3nas.demand import Budgets, measure_on
+from edgecost.stages.s3nas.scale import ScaleOptions, scale_network
+from edgecost.stages.s3nas.search import SearchOptions, run_folder, search_supernet
+from edgecost.stages.s3nas.train import TrainOptions, train_final
+from edgecost.stages.s3nas.verify import verify_stage
 from edgecost.stages.spaces import mixconv_of
 
 if TYPE_CHECKING:

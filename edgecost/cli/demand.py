@@ -10,8 +10,8 @@ from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgecost.cli.output import Bar
-    from edgecost.stages.s3nas_costs import Pricing
-    from edgecost.stages.s3nas_demand import Budgets, Measure
+    from edgecost.stages.s3nas.costs import Pricing
+    from edgecost.stages.s3nas.demand import Budgets, Measure
 
 __all__ = ["boards", "budgets_of", "pricing_of"]
 
@@ -24,7 +24,7 @@ def budgets_of(targets: Sequence[str], cost: str, in_ms: Sequence[float], in_mj:
     Raises:
         ConfigError: where they are in another unit than the cost, or not one a target.
     """
-    from edgecost.stages.s3nas_demand import Budgets
+    from edgecost.stages.s3nas.demand import Budgets
 
     if cost not in UNITS:
         raise ConfigError(f"--cost is latency or energy, not {cost!r}")
@@ -40,7 +40,7 @@ def pricing_of(results: Path, costs: str, cost: str, supernet: str = "") -> Pric
     Raises:
         ConfigError: for an unknown source.
     """
-    from edgecost.stages.s3nas_costs import SOURCES, Pricing
+    from edgecost.stages.s3nas.costs import SOURCES, Pricing
 
     source = next((s for s in SOURCES if s == costs), None)
     if source is None:
@@ -54,7 +54,7 @@ def boards(devices: Path | None, effort: str, results: Path, bar: Bar) -> Measur
     Raises:
         ConfigError: where there is none.
     """
-    from edgecost.stages.s3nas_demand import measure_on
+    from edgecost.stages.s3nas.demand import measure_on
     from edgecost.stages.targets import all_devices
 
     return measure_on(all_devices(devices), effort, results, bar)

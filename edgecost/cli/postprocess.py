@@ -79,8 +79,8 @@ def postprocess(
 
     Example: edgecost postprocess results/s3nas/RUN/network.yaml --target ort-fp32-t1 --budget-ms 6 --data digits
     """
-    from edgecost.stages.s3nas_post import PostOptions, post_process_file
-    from edgecost.stages.s3nas_train import TrainOptions
+    from edgecost.stages.s3nas.post import PostOptions, post_process_file
+    from edgecost.stages.s3nas.train import TrainOptions
 
     budgets = budgets_of(target, cost, budget_ms, budget_mj)
     training = TrainOptions(data, resize, schedule, train_steps, seed, device)

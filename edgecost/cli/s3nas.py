@@ -29,8 +29,8 @@ from edgecost.cli.output import JsonOption, emit_json, progress, say
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgecost.stages.s3nas_demand import Budgets
-    from edgecost.stages.s3nas_search import SearchOptions
+    from edgecost.stages.s3nas.demand import Budgets
+    from edgecost.stages.s3nas.search import SearchOptions
 
 __all__ = ["s3nas"]
 
@@ -83,8 +83,8 @@ def s3nas(
     `edgecost profile --target T --space mixconv --supernet S --blocks`.
     Example: edgecost search s3nas --target ort-fp32-t1 --budget-ms 6 --supernet tiny --data digits
     """
-    from edgecost.stages.s3nas_search import SearchOptions, run_folder
-    from edgecost.stages.s3nas_train import TrainOptions
+    from edgecost.stages.s3nas.search import SearchOptions, run_folder
+    from edgecost.stages.s3nas.train import TrainOptions
 
     final = budgets_of(target, cost, budget_ms, budget_mj)
     training = TrainOptions(data, resize, schedule, train_steps, seed, device)
@@ -106,7 +106,7 @@ def s3nas(
 
 
 def _search(options: SearchOptions, folder: Path, quiet: bool) -> dict[str, Any]:
-    from edgecost.stages.s3nas_search import search_supernet
+    from edgecost.stages.s3nas.search import search_supernet
 
     with progress("search", quiet=quiet, detailed=True) as bar:
         return search_supernet(options, folder, bar)
@@ -120,7 +120,7 @@ def _all(
     quiet: bool,
 ) -> dict[str, Any]:
     from edgecost.cli.postprocess import removed_shares
-    from edgecost.stages.s3nas_all import AllOptions, run_all
+    from edgecost.stages.s3nas.whole import AllOptions, run_all
     from edgecost.stages.targets import all_devices, find_target
 
     removed, seeds, measuring, effort, devices, results = rest
@@ -132,7 +132,7 @@ def _all(
 
 
 def _finish(answer: dict[str, Any], json_: bool, folder: Path) -> None:
-    from edgecost.stages.s3nas_search import first_process
+    from edgecost.stages.s3nas.search import first_process
 
     if not first_process():
         return
@@ -153,7 +153,7 @@ def _search_budgets(final: Budgets, given: Sequence[float], share: float | None)
     Raises:
         ConfigError: for both, or a share that is none.
     """
-    from edgecost.stages.s3nas_demand import Budgets
+    from edgecost.stages.s3nas.demand import Budgets
 
     if given:
         if share is not None:

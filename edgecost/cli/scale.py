@@ -50,7 +50,7 @@ def scale(
 
     Example: edgecost scale results/s3nas/RUN/network.yaml --target ort-fp32-t1 --budget-ms 6 --measure
     """
-    from edgecost.stages.s3nas_scale import ScaleOptions, scale_file
+    from edgecost.stages.s3nas.scale import ScaleOptions, scale_file
 
     budgets = budgets_of(target, cost, budget_ms, budget_mj)
     options = ScaleOptions(budgets, pricing_of(results, costs, cost), post, divisor, resolution_step)

@@ -66,8 +66,8 @@ def s3nas(
     Interrupted, the same command continues.
     Example: edgecost study s3nas --target ort-fp32-t1 --target ort-int8-t1 --data digits
     """
-    from edgecost.stages.s3nas_study import StudyOptions, run_study
-    from edgecost.stages.s3nas_train import TrainOptions
+    from edgecost.stages.s3nas.study import StudyOptions, run_study
+    from edgecost.stages.s3nas.train import TrainOptions
 
     if not target and not imported:
         raise ConfigError("a study needs a target: --target ID, or --imported DEVICE for costs of HW-NAS-Bench")

@@ -45,8 +45,8 @@ def train(
     Interrupted, the same command continues.
     Example: edgecost train results/s3nas/RUN/scaled.yaml --data digits --target ort-fp32-t1
     """
-    from edgecost.stages.s3nas_demand import measure_on
-    from edgecost.stages.s3nas_train import TrainOptions, train_file
+    from edgecost.stages.s3nas.demand import measure_on
+    from edgecost.stages.s3nas.train import TrainOptions, train_file
     from edgecost.stages.targets import all_devices, select_targets
 
     found = all_devices(devices) if target else ()

@@ -28,7 +28,7 @@ def verify(
 
     Example: edgecost verify results/search/evrsnas.json
     """
-    from edgecost.stages.s3nas_verify import verifiable, verify_stage
+    from edgecost.stages.s3nas.verify import verifiable, verify_stage
     from edgecost.stages.targets import all_devices
     from edgecost.stages.verification import verify_study
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from edgecost.cli import main
-
 ONE_BOARD = """\
 version: 1
 devices:
@@ -36,24 +34,6 @@ VERBS = [
 ]
 
 HEAVY = {"numpy", "torch", "pandas", "onnx", "onnxruntime", "scipy", "paramiko", "pydantic"}
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Runs `edgecost ...` in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgecost", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def assert_one_sentence(code: int, err: str, *words: str) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgecost.cli import main
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.builders.onnx import build_onnx
 from search.spaces.network import network_workload, read_network, write_network
@@ -19,21 +17,9 @@ NET_M = Path(__file__).parents[1] / "data" / "s3nas_m.yaml"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(run):
     """Runs `edgecost describe ...` in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgecost", "describe", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda *arguments: run("describe", *arguments)
 
 
 def test_net_m_comes_out_as_published(run) -> None:

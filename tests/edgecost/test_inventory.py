@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from ssh_servers import USER, BentServer
 
-from edgecost.cli import main
 from profiler.errors import ConfigError
 from profiler.fleet.inventory.devices import load_devices, load_document
 from profiler.fleet.inventory.schema import MODELINE, schema_text
@@ -20,21 +19,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(run: Run) -> Run:
     """Runs `edgecost devices ...` in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgecost", "devices", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda *arguments: run("devices", *arguments)
 
 
 @pytest.fixture(scope="module")

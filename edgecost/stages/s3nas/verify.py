@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
 from edgecost.stages.measuring import measure_workload
-from edgecost.stages.s3nas_files import KIND, file_of, read_stage
+from edgecost.stages.s3nas.files import KIND, file_of, read_stage
 from edgecost.stages.verification import judged
 from profiler.errors import ConfigError
 from profiler.fleet.targets import Device

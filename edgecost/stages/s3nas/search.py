@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.s3nas_costs import Pricing, supernet_costs
-from edgecost.stages.s3nas_demand import Budgets
-from edgecost.stages.s3nas_files import folder_name, network_facts, write_stage
-from edgecost.stages.s3nas_train import TrainOptions
+from edgecost.stages.s3nas.costs import Pricing, supernet_costs
+from edgecost.stages.s3nas.demand import Budgets
+from edgecost.stages.s3nas.files import folder_name, network_facts, write_stage
+from edgecost.stages.s3nas.train import TrainOptions
 from edgecost.stages.spaces import mixconv_of
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from edgecost.cli.study import settings_of
-from edgecost.stages import s3nas_costs, s3nas_study
-from edgecost.stages.s3nas_costs import Pricing
-from edgecost.stages.s3nas_study import CONTROLS, OWN, StudyOptions, planned, run_study
-from edgecost.stages.s3nas_study_table import _methods
-from edgecost.stages.s3nas_train import TrainOptions
+from edgecost.stages.s3nas import costs as s3nas_costs
+from edgecost.stages.s3nas import study as s3nas_study
+from edgecost.stages.s3nas.costs import Pricing
+from edgecost.stages.s3nas.study import CONTROLS, OWN, StudyOptions, planned, run_study
+from edgecost.stages.s3nas.study_table import _methods
+from edgecost.stages.s3nas.train import TrainOptions
 from profiler.errors import ConfigError
 from search.data import ImageSet
 from search.tasks import task_of

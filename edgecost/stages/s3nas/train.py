@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.s3nas_demand import Measure
-from edgecost.stages.s3nas_files import done, identity_of, network_facts, write_stage
+from edgecost.stages.s3nas.demand import Measure
+from edgecost.stages.s3nas.files import done, identity_of, network_facts, write_stage
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:

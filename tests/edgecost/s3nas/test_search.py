@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +14,16 @@ import pytest
 import yaml
 from mixconv_tables import OVERHEAD_MS, true_ms
 
-from edgecost.cli import main
-from edgecost.stages import s3nas_costs, s3nas_demand, s3nas_verify, targets
-from edgecost.stages.s3nas_all import AllOptions, run_all
-from edgecost.stages.s3nas_costs import Pricing
-from edgecost.stages.s3nas_demand import Budgets
-from edgecost.stages.s3nas_files import read_stage
-from edgecost.stages.s3nas_search import SearchOptions, search_supernet
-from edgecost.stages.s3nas_train import TrainOptions
+from edgecost.stages import targets
+from edgecost.stages.s3nas import costs as s3nas_costs
+from edgecost.stages.s3nas import demand as s3nas_demand
+from edgecost.stages.s3nas import verify as s3nas_verify
+from edgecost.stages.s3nas.costs import Pricing
+from edgecost.stages.s3nas.demand import Budgets
+from edgecost.stages.s3nas.files import read_stage
+from edgecost.stages.s3nas.search import SearchOptions, search_supernet
+from edgecost.stages.s3nas.train import TrainOptions
+from edgecost.stages.s3nas.whole import AllOptions, run_all
 from profiler.errors import TrainingDiverged
 from profiler.fleet.targets import Device
 from profiler.tables.row import Row
@@ -60,21 +61,9 @@ def given(monkeypatch: pytest.MonkeyPatch, table, toy):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path, given):
-    """Runs `edgecost ...` in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgecost", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+def run(run, given):
+    """Runs `edgecost ...` in an empty folder, with what is given; returns (exit code, stdout, stderr)."""
+    return run
 
 
 def search(*more: str, budget: str = "0.7", target: str = "sim") -> list[str]:
@@ -84,7 +73,7 @@ def search(*more: str, budget: str = "0.7", target: str = "sim") -> list[str]:
 
 def middle(table) -> float:
     """A budget in the middle of the tiny space, for the search."""
-    from edgecost.stages.s3nas_costs import supernet_costs
+    from edgecost.stages.s3nas.costs import supernet_costs
 
     costs, _ = supernet_costs(mixconv_tables.tiny_space(), Pricing(Path("results")), TARGET)
     return 0.5 * (costs.smallest + costs.largest)

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
-from edgecost.stages.s3nas_costs import Pricing, supernet_costs
-from edgecost.stages.s3nas_demand import Budgets, Measure
-from edgecost.stages.s3nas_files import done, identity_of, network_facts, write_stage
-from edgecost.stages.s3nas_post import FINAL, PostOptions, post_process_network
-from edgecost.stages.s3nas_scale import SCALED, ScaleOptions, scale_network
-from edgecost.stages.s3nas_study_table import study_table
-from edgecost.stages.s3nas_train import TrainOptions, run_training, schedule_of, train_final
+from edgecost.stages.s3nas.costs import Pricing, supernet_costs
+from edgecost.stages.s3nas.demand import Budgets, Measure
+from edgecost.stages.s3nas.files import done, identity_of, network_facts, write_stage
+from edgecost.stages.s3nas.post import FINAL, PostOptions, post_process_network
+from edgecost.stages.s3nas.scale import SCALED, ScaleOptions, scale_network
+from edgecost.stages.s3nas.study_table import study_table
+from edgecost.stages.s3nas.train import TrainOptions, run_training, schedule_of, train_final
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
@@ -319,7 +319,7 @@ def post_run(options: StudyOptions, run: Run) -> dict[str, Any]:
 
 def final_run(options: StudyOptions, run: Run) -> dict[str, Any]:
     """The post-processed network, trained (or taken over from its option's training) and exported."""
-    from edgecost.stages.s3nas_post import TRAININGS
+    from edgecost.stages.s3nas.post import TRAININGS
     from search.spaces.network import read_network
 
     network = read_network(run.folder / FINAL)

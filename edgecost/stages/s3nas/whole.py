@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
-from edgecost.stages.s3nas_demand import Budgets, Demand, Measure
-from edgecost.stages.s3nas_files import KIND
-from edgecost.stages.s3nas_post import FINAL, TRAININGS, PostOptions, check_prices, post_process_network
-from edgecost.stages.s3nas_scale import ScaleOptions, scale_network
-from edgecost.stages.s3nas_search import SearchOptions, search_supernet
-from edgecost.stages.s3nas_train import train_final
+from edgecost.stages.s3nas.demand import Budgets, Demand, Measure
+from edgecost.stages.s3nas.files import KIND
+from edgecost.stages.s3nas.post import FINAL, TRAININGS, PostOptions, check_prices, post_process_network
+from edgecost.stages.s3nas.scale import ScaleOptions, scale_network
+from edgecost.stages.s3nas.search import SearchOptions, search_supernet
+from edgecost.stages.s3nas.train import train_final
 from edgecost.stages.spaces import mixconv_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgecost.stages.costs import write_json
 
 if TYPE_CHECKING:
-    from edgecost.stages.s3nas_study import Run, StudyOptions
+    from edgecost.stages.s3nas.study import Run, StudyOptions
 
 __all__ = ["STUDY", "study_table"]
 
@@ -21,7 +21,7 @@ STUDY = "study.json"
 
 def study_table(options: StudyOptions, runs: Sequence[Run], out: Path) -> dict[str, Any]:
     """Collect what the runs have come to so far and write OUT/study.json; returns its content."""
-    from edgecost.stages.s3nas_train import schedule_of
+    from edgecost.stages.s3nas.train import schedule_of
 
     rows = [row for run in runs if (row := _row(run)) is not None]
     answer = {

@@ -14,7 +14,7 @@ from edgecost.report.build import render
 from edgecost.report.collect import ReportData
 from edgecost.report.s3nas import s3nas_section
 from edgecost.stages.costs import write_json
-from edgecost.stages.s3nas_files import network_facts, write_stage
+from edgecost.stages.s3nas.files import network_facts, write_stage
 from search.s3nas.post.transforms import with_se
 
 TARGET = mixconv_tables.TARGET.id

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from mixconv_tables import OVERHEAD_MS, true_ms
 
-from edgecost.stages import s3nas_costs, s3nas_train
-from edgecost.stages.s3nas_costs import Pricing, measured_networks, network_costs, supernet_costs
-from edgecost.stages.s3nas_demand import Budgets, Demand, Gauge
-from edgecost.stages.s3nas_files import done, read_stage
-from edgecost.stages.s3nas_post import PostOptions, post_process_file
-from edgecost.stages.s3nas_scale import ScaleOptions, scale_file
-from edgecost.stages.s3nas_train import TrainOptions, schedule_of, train_file, train_final
+from edgecost.stages.s3nas import costs as s3nas_costs
+from edgecost.stages.s3nas import train as s3nas_train
+from edgecost.stages.s3nas.costs import Pricing, measured_networks, network_costs, supernet_costs
+from edgecost.stages.s3nas.demand import Budgets, Demand, Gauge
+from edgecost.stages.s3nas.files import done, read_stage
+from edgecost.stages.s3nas.post import PostOptions, post_process_file
+from edgecost.stages.s3nas.scale import ScaleOptions, scale_file
+from edgecost.stages.s3nas.train import TrainOptions, schedule_of, train_file, train_final
 from edgecost.stages.spaces import mixconv_of
 from profiler.errors import ConfigError, MeasurementError
 from profiler.tables.row import Row

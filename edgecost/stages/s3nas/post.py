@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.s3nas_costs import Pricing
-from edgecost.stages.s3nas_demand import Budgets, Demand, Gauge, Measure
-from edgecost.stages.s3nas_files import done, identity_of, network_facts, write_stage
-from edgecost.stages.s3nas_train import TrainOptions, run_training, schedule_of
+from edgecost.stages.s3nas.costs import Pricing
+from edgecost.stages.s3nas.demand import Budgets, Demand, Gauge, Measure
+from edgecost.stages.s3nas.files import done, identity_of, network_facts, write_stage
+from edgecost.stages.s3nas.train import TrainOptions, run_training, schedule_of
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.measuring import measure_workload
-from edgecost.stages.s3nas_costs import NetworkPricing, Pricing, network_costs
+from edgecost.stages.s3nas.costs import NetworkPricing, Pricing, network_costs
 from profiler.errors import ConfigError, MeasurementError
 from profiler.fleet.targets import Device
 
