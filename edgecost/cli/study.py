@@ -7,13 +7,12 @@ from typing import Any
 
 import typer
 
-from edgecost.cli.demand import boards, pricing_of
+from edgecost.cli.demand import pricing_of
 from edgecost.cli.options import (
     DataOption,
     DevicesOption,
     DivisorOption,
     EffortOption,
-    MeasureOption,
     ResizeOption,
     ResolutionStepOption,
     ResultsOption,
@@ -52,7 +51,7 @@ def s3nas(
     ),
     imported_setting: list[str] = typer.Option([], "--set-imported", help="A setting of these searches."),
     jobs: int = typer.Option(2, "--jobs", help="Searches and trainings side by side."),
-    measure: bool = MeasureOption,
+    measure: bool = typer.Option(False, "--measure", help="At the end, measure all networks of a target together."),
     effort: str = EffortOption,
     out: Path | None = typer.Option(None, "--out", help="Folder of the study [default: RESULTS/s3nas]."),
     devices: Path | None = DevicesOption,
@@ -66,8 +65,11 @@ def s3nas(
     Interrupted, the same command continues.
     Example: edgecost study s3nas --target ort-fp32-t1 --target ort-int8-t1 --data digits
     """
-    from edgecost.stages.s3nas.study import StudyOptions, run_study
+    from edgecost.stages.s3nas.study import run_study
+    from edgecost.stages.s3nas.study_measure import together_on
+    from edgecost.stages.s3nas.study_plan import StudyOptions
     from edgecost.stages.s3nas.train import TrainOptions
+    from edgecost.stages.targets import all_devices
 
     if not target and not imported:
         raise ConfigError("a study needs a target: --target ID, or --imported DEVICE for costs of HW-NAS-Bench")
@@ -87,7 +89,7 @@ def s3nas(
         settings_of(imported_setting),
     )
     with progress("study", quiet=json_) as bar:
-        measuring = boards(devices, effort, results, bar) if measure else None
+        measuring = together_on(all_devices(devices), effort, results, bar) if measure else None
         answer = run_study(options, out or results / "s3nas", measuring, bar)
     if json_:
         emit_json(answer)

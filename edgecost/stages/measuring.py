@@ -13,13 +13,14 @@ from edgecost.stages.planning import measure_config
 from edgecost.stages.targets import find_target
 from profiler.errors import MeasurementError
 from profiler.fleet.targets import Device
+from profiler.workloads.identity import digest
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
     from profiler.workloads.graph import Workload
 
-__all__ = ["interval_ms", "measure_workload"]
+__all__ = ["interval_ms", "measure_together", "measure_workload"]
 
 ROUNDS = 5
 """In fresh processes: what a single network is measured for deserves more than a kernel's share."""
@@ -50,6 +51,43 @@ def measure_workload(
         DeviceError: when the board cannot be used.
         MeasurementError: when the measurement failed on the board.
     """
+    rows, run_dir = _measured(devices, target, [workload], effort, results, progress, purpose, workload.key[:8], ROUNDS)
+    row = rows[workload.key]
+    if row.status != "ok" or not math.isfinite(row.latency_ns):
+        raise MeasurementError(f"the network could not be measured on {row.target_id}: {row.status}; see {run_dir}")
+    return row
+
+
+def measure_together(
+    devices: Sequence[Device],
+    target: str,
+    workloads: Sequence[Workload],
+    effort: str,
+    results: Path,
+    progress: Progress | None = None,
+    purpose: str = "study",
+    rounds: int = ROUNDS,
+) -> dict[str, Row]:
+    """Measure workloads in one campaign, in rounds of random order, so that what the board does meanwhile is shared by
+    all of them: what several networks are to be compared by. Rows by key; arguments and errors as `measure_workload`.
+
+    One that failed has a row without a figure.
+    """
+    name = digest(sorted({w.key for w in workloads}))[:8]
+    return _measured(devices, target, workloads, effort, results, progress, purpose, name, rounds)[0]
+
+
+def _measured(
+    devices: Sequence[Device],
+    target: str,
+    workloads: Sequence[Workload],
+    effort: str,
+    results: Path,
+    progress: Progress | None,
+    purpose: str,
+    name: str,
+    rounds: int,
+) -> tuple[dict[str, Row], Path]:
     from profiler.fleet.sessions.session import connect
     from profiler.measure.campaign import Campaign
     from profiler.measure.jobs import model_jobs
@@ -58,15 +96,13 @@ def measure_workload(
     from profiler.workloads.artefacts import ArtefactCache
 
     device, found = find_target(devices, target)
-    config = replace(measure_config(effort), rounds=ROUNDS)
-    run_id = f"{purpose}-{found.id.split('/', 1)[1]}-{workload.key[:8]}-{effort}"
+    config = replace(measure_config(effort), rounds=rounds)
+    run_id = f"{purpose}-{found.id.split('/', 1)[1]}-{name}-{effort}"
     with Lowerings(ArtefactCache(artefact_cache())) as source:
         campaign = Campaign(connect, source, results, config, progress)
-        run = campaign.run(device, found, model_jobs([workload]), run_id)
-    (row,) = CostTable.from_runs([run.run_dir]).rows(target_id=found.id, kind="model", with_failed=True)
-    if row.status != "ok" or not math.isfinite(row.latency_ns):
-        raise MeasurementError(f"the network could not be measured on {found.id}: {row.status}; see {run.run_dir}")
-    return row
+        run = campaign.run(device, found, model_jobs(workloads), run_id)
+    rows = CostTable.from_runs([run.run_dir]).rows(target_id=found.id, kind="model", with_failed=True)
+    return {row.key: row for row in rows}, run.run_dir
 
 
 def interval_ms(row: Row) -> dict[str, Any]:

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from search.spaces.mixconv import MixConv
     from search.spaces.network import Network
 
-__all__ = ["CostSource", "NetworkPricing", "Pricing", "measured_networks", "network_costs", "supernet_costs"]
+__all__ = [
+    "CostSource",
+    "NetworkPricing",
+    "Pricing",
+    "checked_networks",
+    "measured_networks",
+    "network_costs",
+    "supernet_costs",
+]
 
 CostSource = Literal["table", "model", "hwnasbench"]
 SOURCES: tuple[CostSource, ...] = ("table", "model", "hwnasbench")
@@ -190,6 +198,16 @@ def _cost(row: Row, unit: CostUnit) -> float:
     if unit == "mj":
         return math.nan if row.energy_mj is None else row.energy_mj
     return row.latency_ns / 1e6
+
+
+def checked_networks(pricing: Pricing, target: str, like: Network) -> list[tuple[Network, float]]:
+    """The held-out networks of a target's table and what they cost then, in ms; see `measured_networks`.
+
+    Raises:
+        ConfigError: where nothing was measured on the target.
+    """
+    table, target_id = _table(pricing, target)
+    return list(zip(*measured_networks(table, target_id, like, "held_out"), strict=True))
 
 
 def measured_networks(

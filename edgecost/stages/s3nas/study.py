@@ -1,8 +1,8 @@
 """The whole of S3NAS beside its controls, on several targets and with several seeds: one row each.
 
 Every method gets the same images, budgets, steps and final training; only what its name says differs. In order: all
-searches (side by side), all scalings (one after the other, since they measure), all final trainings (side by side),
-post-processing on every target (side by side), and what it adds, measured. Each goes on from its files.
+searches, all scalings (by predicted costs), all final trainings, post-processing on every target, and last, while
+nothing else runs, all networks measured together. Each goes on from its files.
 """
 
 from __future__ import annotations
@@ -10,136 +10,40 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.costs import write_json
-from edgecost.stages.s3nas.costs import Pricing, supernet_costs
-from edgecost.stages.s3nas.demand import Budgets, Measure
+from edgecost.stages.s3nas.demand import Budgets
 from edgecost.stages.s3nas.files import done, identity_of, network_facts, write_stage
 from edgecost.stages.s3nas.post import FINAL, PostOptions, post_process_network
 from edgecost.stages.s3nas.scale import SCALED, ScaleOptions, scale_network
+from edgecost.stages.s3nas.study_measure import Together, measure_target
+from edgecost.stages.s3nas.study_plan import IMPORTED, OWN, Run, StudyOptions, costs_of, planned
 from edgecost.stages.s3nas.study_table import study_table
-from edgecost.stages.s3nas.train import TrainOptions, run_training, schedule_of, train_final
+from edgecost.stages.s3nas.train import run_training, schedule_of, train_final
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
-    from search.s3nas.costs.blockcosts import BlockCosts
-    from search.spaces.mixconv import MixConv
     from search.spaces.network import Network
 
-__all__ = ["CONTROLS", "IMPORTED", "OWN", "Method", "Run", "StudyOptions", "run_study"]
+__all__ = ["run_study"]
 
-SUPERNET = "graded32s"
 RANDOM_CANDIDATES = 4
-QUANTILE_SAMPLE = 500
 FOUND = "network.yaml"
 LARGEST_SHARE = 0.8
-CORRECTIONS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One way to a network of the search's budget.
-
-    Attributes:
-        name: in tables.
-        slug: in file names.
-        supernet: which is searched.
-        kind: "search" (S3NAS's, with `changes`), "random" (the best of a few random networks of the budget) or "hand"
-            (no search: a network made by hand, scaled).
-        changes: of the search's settings, by name.
-    """
-
-    name: str
-    slug: str
-    supernet: str = SUPERNET
-    kind: str = "search"
-    changes: dict[str, Any] = field(default_factory=dict)
-
-
-OWN = Method("S3NAS", "s3nas")
-
-CONTROLS = (
-    Method("random search", "random", kind="random"),
-    Method("scaling alone, of a hand-made network", "hand", kind="hand"),
-    Method("no equal-choice dropout", "nodrop", changes={"choice_dropout": False}),
-    Method("flat supernet", "flat", "flat32s"),
-    Method("MBConv supernet", "mbconv", "mbconv32s"),
-    Method("log latency, lambda 1", "log1", changes={"form": "log", "weight": 1.0}),
-    Method("log latency, lambda 3", "log3", changes={"form": "log", "weight": 3.0}),
-    Method("log latency, lambda 10", "log10", changes={"form": "log", "weight": 10.0}),
-)
-"""What it is compared with, on the first target."""
-
-IMPORTED = Method("S3NAS, imported table", "imported", "fbnet32")
-"""On devices whose costs are known from a public table, of this one supernet; such networks are not scaled."""
-
-
-@dataclass(frozen=True, slots=True)
-class StudyOptions:
-    """A study.
-
-    Attributes:
-        targets: target ids; controls run on the first.
-        pricing: where the targets' costs come from.
-        training: data, final schedule, first seed.
-        quantile: of the costs of random architectures of the supernet: the budget of the search on each target.
-        share: of the final budget that the search is given.
-        seeds: how many, from `training.seed` on.
-        settings: of the search, where not those of the reduced preset.
-        jobs: processes that search and train side by side, one thread each.
-        divisor, resolution_step: filters and resolutions of scaled networks are multiples of them.
-        imported: devices of HW-NAS-Bench on which fbnet32 is searched as well.
-        imported_settings: of these searches, on top of `settings`.
-    """
-
-    targets: tuple[str, ...]
-    pricing: Pricing
-    training: TrainOptions
-    quantile: float = 0.5
-    share: float = 0.6
-    seeds: int = 3
-    settings: dict[str, Any] = field(default_factory=dict)
-    jobs: int = 2
-    divisor: int | None = None
-    resolution_step: int = 4
-    imported: tuple[str, ...] = ()
-    imported_settings: dict[str, Any] = field(default_factory=dict)
-
-    def pricing_of(self, method: Method) -> Pricing:
-        """Where a method's costs come from."""
-        return Pricing(self.pricing.results, "hwnasbench") if method == IMPORTED else self.pricing
-
-    def settings_of(self, method: Method) -> dict[str, Any]:
-        """Of a method's search."""
-        more = self.imported_settings if method == IMPORTED else {}
-        return {**self.settings, **more, **method.changes}
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One method on one target with one seed, its budgets in ms and its folder."""
-
-    method: Method
-    target: str
-    search_budget_ms: float
-    budget_ms: float
-    seed: int
-    folder: Path
 
 
 def run_study(
-    options: StudyOptions, out: Path, measure: Measure | None = None, progress: Progress | None = None
+    options: StudyOptions, out: Path, together: Together | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """All runs, and OUT/study.json with their rows; returns its content.
 
     Args:
         options: targets, data, sizes.
         out: every run has a folder below it.
-        measure: measures networks on targets; None: predictions decide, and nothing is measured.
+        together: measures networks of a target together; None: nothing is measured, or what was measured before stays.
         progress: is told of every step.
 
     Raises:
@@ -157,46 +61,15 @@ def run_study(
 
     own = [run for run in runs if run.method is OWN and run.seed == options.training.seed]
     stage("searched", search_run, runs, options.jobs)
-    stage("scaled", partial(scale_run, measure=measure), runs, 1)
+    stage("scaled", scale_run, runs, 1)
     stage("trained", train_run, runs, options.jobs)
     stage("post-processed", post_run, own, options.jobs)
     stage("trained with post-processing", final_run, own, options.jobs)
-    if measure is not None:
-        stage("measured with post-processing", partial(measure_run, measure=measure), own, 1)
+    for target in options.targets if together is not None else ():
+        assert together is not None
+        n = measure_target(options, target, runs, out, together)
+        tell(f"measured {n} networks on {target}")
     return study_table(options, runs, out)
-
-
-def planned(options: StudyOptions, out: Path) -> list[Run]:
-    """All runs, seed by seed, so that what is there after an interruption is balanced."""
-    found = []
-    methods = [(target, (OWN, *(CONTROLS if place == 0 else ()))) for place, target in enumerate(options.targets)]
-    methods += [(device, (IMPORTED,)) for device in options.imported]
-    for target, each in methods:
-        budget_ms = _search_budget_ms(options, target, each[0])
-        final_ms = budget_ms if each == (IMPORTED,) else float(f"{budget_ms / options.share:.4g}")
-        for method in each:
-            for seed in range(options.training.seed, options.training.seed + options.seeds):
-                folder = out / target.replace("/", "-") / f"{method.slug}-s{seed}"
-                found.append(Run(method, target, budget_ms, final_ms, seed, folder))
-    return sorted(found, key=lambda run: run.seed)
-
-
-def _search_budget_ms(options: StudyOptions, target: str, method: Method) -> float:
-    """A quantile of what random architectures of a method's supernet cost, to four digits."""
-    import numpy as np
-
-    space, costs = _costs(options, target, method)
-    rng = np.random.default_rng([options.training.seed, 11])
-    drawn = costs.costs([space.sample(rng) for _ in range(QUANTILE_SAMPLE)])
-    return float(f"{np.quantile(drawn, options.quantile):.4g}")
-
-
-def _costs(options: StudyOptions, target: str, method: Method) -> tuple[MixConv, BlockCosts]:
-    from search.spaces.mixconv import MixConv
-    from search.spaces.supernet import read_supernet
-
-    space = MixConv(read_supernet(method.supernet))
-    return space, supernet_costs(space, options.pricing_of(method), target, options.training.task().num_classes)[0]
 
 
 def _side_by_side(call: Callable[[Run], dict[str, Any]], runs: Sequence[Run], jobs: int) -> list[dict[str, Any]]:
@@ -232,7 +105,7 @@ def _searched(options: StudyOptions, run: Run) -> tuple[Network, dict[str, Any]]
     from search.s3nas.config import search_preset
     from search.s3nas.trainer import run_s3nas
 
-    space, costs = _costs(options, run.target, run.method)
+    space, costs = costs_of(options, run.target, run.method)
     config = search_preset("reduced", **options.settings_of(run.method))
     task = options.training.task()
     # a smaller supernet may meet the budget whatever it chooses: it gets one of its own, and scaling makes up for it
@@ -246,7 +119,7 @@ def _searched(options: StudyOptions, run: Run) -> tuple[Network, dict[str, Any]]
 def _hand_made(options: StudyOptions, run: Run) -> tuple[Network, dict[str, Any]]:
     from search.s3nas.controls import hand_made
 
-    space, _ = _costs(options, run.target, run.method)
+    space, _ = costs_of(options, run.target, run.method)
     return replace(hand_made(space), num_classes=options.training.task().num_classes), {"t_hat_ms": None}
 
 
@@ -256,7 +129,7 @@ def _best_random(options: StudyOptions, run: Run) -> tuple[Network, dict[str, An
 
     from search.s3nas.controls import random_within
 
-    space, costs = _costs(options, run.target, run.method)
+    space, costs = costs_of(options, run.target, run.method)
     task = options.training.task()
     length = int(schedule_of(options.training).length)
     short = schedule_of(replace(options.training, steps=max(1, length // RANDOM_CANDIDATES)))
@@ -271,19 +144,15 @@ def _best_random(options: StudyOptions, run: Run) -> tuple[Network, dict[str, An
     return space.network(best, num_classes=task.num_classes), facts
 
 
-def scale_run(options: StudyOptions, run: Run, measure: Measure | None) -> dict[str, Any]:
-    """The network found, scaled to the final budget and measured there."""
+def scale_run(options: StudyOptions, run: Run) -> dict[str, Any]:
+    """The network found, scaled to the final budget."""
     from search.spaces.network import read_network
 
     if run.method == IMPORTED:
         return _as_found(run)
-    # only the method's own networks are scaled again by what was measured; controls are measured once
-    rounds = CORRECTIONS if run.method == OWN else 1
     budgets = Budgets((run.target,), (run.budget_ms,))
-    asked = ScaleOptions(
-        budgets, options.pricing, divisor=options.divisor, resolution_step=options.resolution_step, rounds=rounds
-    )
-    return scale_network(read_network(run.folder / FOUND), asked, run.folder, measure)
+    asked = ScaleOptions(budgets, options.pricing, divisor=options.divisor, resolution_step=options.resolution_step)
+    return scale_network(read_network(run.folder / FOUND), asked, run.folder)
 
 
 def _as_found(run: Run) -> dict[str, Any]:
@@ -324,18 +193,3 @@ def final_run(options: StudyOptions, run: Run) -> dict[str, Any]:
 
     network = read_network(run.folder / FINAL)
     return train_final(network, options.training, run.folder / "final+", kept_in=run.folder / TRAININGS)
-
-
-def measure_run(options: StudyOptions, run: Run, measure: Measure) -> dict[str, Any]:
-    """The post-processed network on its target, and every option on the network as it was found."""
-    from edgecost.stages.measuring import interval_ms
-    from search.s3nas.post.options import all_options
-    from search.spaces.network import read_network
-
-    found = read_network(run.folder / FOUND)
-    final = measure(run.target, read_network(run.folder / FINAL))
-    plain_options = [option for option in all_options((1.0, 0.0)) if not option.pruned]
-    rows = [(o.name, interval_ms(measure(run.target, o.applied(found)))) for o in plain_options]
-    answer = {"final": interval_ms(final), "options": [{"option": name, **row} for name, row in rows]}
-    write_json(run.folder / "measured.json", answer)
-    return answer

@@ -10,9 +10,12 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
+from edgecost.stages.s3nas.post import FINAL
+from edgecost.stages.s3nas.scale import SCALED
+from edgecost.stages.s3nas.study_measure import option_networks, read_measured
 
 if TYPE_CHECKING:
-    from edgecost.stages.s3nas.study import Run, StudyOptions
+    from edgecost.stages.s3nas.study_plan import Run, StudyOptions
 
 __all__ = ["STUDY", "study_table"]
 
@@ -23,7 +26,8 @@ def study_table(options: StudyOptions, runs: Sequence[Run], out: Path) -> dict[s
     """Collect what the runs have come to so far and write OUT/study.json; returns its content."""
     from edgecost.stages.s3nas.train import schedule_of
 
-    rows = [row for run in runs if (row := _row(run)) is not None]
+    measured = {run.target: read_measured(out, run.target) for run in runs}
+    rows = [row for run in runs if (row := _row(run, measured[run.target])) is not None]
     answer = {
         "schema": 1,
         "kind": "s3nas-study",
@@ -37,7 +41,8 @@ def study_table(options: StudyOptions, runs: Sequence[Run], out: Path) -> dict[s
         "imported_settings": options.imported_settings,
         "rows": rows,
         "methods": _methods(rows),
-        "post_processing": [found for run in runs if (found := _post(run)) is not None],
+        "anchors": {target: found["anchors"] for target, found in measured.items() if found["anchors"]},
+        "post_processing": [found for run in runs if (found := _post(run, measured[run.target])) is not None],
         "courses": [found for run in runs if (found := _course(run)) is not None],
     }
     write_json(out / STUDY, answer)
@@ -48,12 +53,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def _row(run: Run) -> dict[str, Any] | None:
+def _row(run: Run, measured: dict[str, Any]) -> dict[str, Any] | None:
     search, scale = _read(run.folder / "search.json"), _read(run.folder / "scaling.json")
     final = _read(run.folder / "final" / "final.json")
     if search is None or scale is None or final is None:
         return None
     (target,) = scale["targets"]
+    seen = _seen(run.folder / SCALED, measured)
     return {
         "method": run.method.name,
         "target": run.target,
@@ -63,9 +69,9 @@ def _row(run: Run) -> dict[str, Any] | None:
         "budget_ms": run.budget_ms,
         "phi": scale["phi"],
         "predicted_ms": target["predicted"],
-        "measured_ms": target["measured"],
-        "low_ms": target.get("low"),
-        "high_ms": target.get("high"),
+        "measured_ms": seen.get("measured_ms"),
+        "low_ms": seen.get("low_ms"),
+        "high_ms": seen.get("high_ms"),
         "accuracy": final["accuracy"],
         "exported": {f"{e['format']} {e['precision']}": e["accuracy"] for e in final["exports"]},
         "params": final["params"],
@@ -103,7 +109,7 @@ def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     return None if any(value is None for value in values) else fmean(values)
 
 
-def _post(run: Run) -> dict[str, Any] | None:
+def _post(run: Run, measured: dict[str, Any]) -> dict[str, Any] | None:
     post, final = _read(run.folder / "postprocess.json"), _read(run.folder / "final+" / "final.json")
     if post is None or final is None:
         return None
@@ -119,8 +125,25 @@ def _post(run: Run) -> dict[str, Any] | None:
         "macs": final["macs"],
         "network": final["label"],
         "predicted_option_costs": post["option_costs"],
-        "measured": _read(run.folder / "measured.json"),
+        "measured": _measured_options(run, measured) if measured["networks"] else None,
     }
+
+
+def _seen(path: Path, measured: dict[str, Any]) -> dict[str, Any]:
+    """The measurement of a network's file; empty where there is none."""
+    from search.spaces.network import network_workload, read_network
+
+    key = network_workload(read_network(path)).key
+    return dict(measured["networks"].get(key, {}))
+
+
+def _measured_options(run: Run, measured: dict[str, Any]) -> dict[str, Any]:
+    """The final network, and every option on the network as it was found."""
+    from search.spaces.network import network_workload
+
+    of = measured["networks"]
+    options = [{"option": name, **of.get(network_workload(n).key, {})} for name, n in option_networks(run)]
+    return {"final": _seen(run.folder / FINAL, measured), "options": options}
 
 
 def _course(run: Run) -> dict[str, Any] | None:

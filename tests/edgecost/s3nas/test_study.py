@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ import pytest
 from edgecost.cli.study import settings_of
 from edgecost.stages.s3nas import costs as s3nas_costs
 from edgecost.stages.s3nas import study as s3nas_study
+from edgecost.stages.s3nas import study_measure, study_plan
 from edgecost.stages.s3nas.costs import Pricing
-from edgecost.stages.s3nas.study import CONTROLS, OWN, StudyOptions, planned, run_study
+from edgecost.stages.s3nas.study import run_study
+from edgecost.stages.s3nas.study_plan import CONTROLS, OWN, Method, StudyOptions, planned
 from edgecost.stages.s3nas.study_table import _methods
 from edgecost.stages.s3nas.train import TrainOptions
 from profiler.errors import ConfigError
+from profiler.tables.row import Row
 from search.data import ImageSet
+from search.spaces.network import Network, network_workload
 from search.tasks import task_of
 
 TARGET = mixconv_tables.TARGET.id
@@ -32,9 +37,10 @@ def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StudyOptions:
     space = mixconv_tables.tiny_space()
     table = mixconv_tables.block_table(space)
     monkeypatch.setattr(s3nas_costs, "load_table", lambda results: table)
-    monkeypatch.setattr(s3nas_study, "SUPERNET", "tiny")
-    monkeypatch.setattr(s3nas_study, "CONTROLS", (s3nas_study.Method("random search", "random", "tiny", "random"),))
-    monkeypatch.setattr(s3nas_study, "OWN", s3nas_study.Method("S3NAS", "s3nas", "tiny"))
+    monkeypatch.setattr(study_plan, "CONTROLS", (Method("random search", "random", "tiny", "random"),))
+    own = Method("S3NAS", "s3nas", "tiny")
+    for module in (study_plan, s3nas_study, study_measure):
+        monkeypatch.setattr(module, "OWN", own)
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 10
     images = ImageSet(
@@ -74,6 +80,26 @@ def test_every_method_gets_a_row_at_the_same_budgets(study: StudyOptions, tmp_pa
     again.setattr(s3nas_study, "_best_random", refuse)
     assert run_study(study, out)["rows"] == answer["rows"]
     again.undo()
+
+
+def test_what_is_measured_stands_beside_what_was_predicted(study: StudyOptions, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    asked: list[int] = []
+
+    def together(target: str, networks: Sequence[Network]) -> dict[str, Row]:
+        asked.append(len(networks))
+        keys = [network_workload(network).key for network in networks]
+        return {key: Row(target, key, "model", "", 2e6, 1e6, 3e6, n_rounds=9) for key in keys}
+
+    answer = run_study(study, out, together)
+    assert len(asked) == 1
+    assert {(row["measured_ms"], row["low_ms"], row["high_ms"]) for row in answer["rows"]} == {(2.0, 1.0, 3.0)}
+    (post,) = answer["post_processing"]
+    assert post["measured"]["final"]["measured_ms"] == 2.0
+    assert {option["option"] for option in post["measured"]["options"]} >= {"plain", "hswish", "se"}
+    assert all(anchor["measured_ms"] == 2.0 and anchor["table_ms"] > 0 for anchor in answer["anchors"][TARGET])
+    # what was measured stays when the command is given without measuring
+    assert run_study(study, out)["rows"] == answer["rows"]
 
 
 def test_controls_run_on_the_first_target_only(study: StudyOptions, tmp_path: Path) -> None:
