@@ -39,6 +39,8 @@ def _draw(data: ReportData) -> dict[str, Any]:
         if run.course:
             drawn[f"s3nas_course_{index}"] = s3nas_figures.search_course(run.course, run.targets)
         drawn[f"s3nas_networks_{index}"] = s3nas_figures.networks(run.networks)
+    for index, rows in enumerate(data.s3nas.compared if data.s3nas is not None else ()):
+        drawn[f"s3nas_methods_{index}"] = s3nas_figures.methods(rows)
     return drawn
 
 

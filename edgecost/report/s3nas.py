@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgecost.report.s3nas_study import Table, study_tables
+
 __all__ = ["S3nasRun", "S3nasSection", "s3nas_section"]
 
 RUNS_DRAWN = 6
@@ -54,13 +56,15 @@ class S3nasSection:
         runs: those that are drawn, the newest first.
         rows: the rows of all runs together.
         studies: (title, columns, rows) of every table of a study.
+        compared: the rows of studies that compare methods; they are drawn.
         notes: what could not be read.
     """
 
     runs: list[S3nasRun]
     rows: list[dict[str, str]]
-    studies: list[tuple[str, list[str], list[list[str]]]]
+    studies: list[Table]
     notes: list[str]
+    compared: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
 def s3nas_section(results: Path) -> S3nasSection | None:
@@ -74,10 +78,16 @@ def s3nas_section(results: Path) -> S3nasSection | None:
             runs.append(_run(path.parent))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             notes.append(f"The run {path.parent.name} could not be read: {type(error).__name__} {error}.")
-    studies = [table for path in sorted(folder.glob("*.json")) if (table := _study(path, notes)) is not None]
+    studies: list[Table] = []
+    compared = []
+    for path in sorted(folder.glob("*.json")):
+        tables, rows = _study(path, notes)
+        studies += tables
+        if rows:
+            compared.append(rows)
     if not runs and not studies and not notes:
         return None
-    return S3nasSection(runs[:RUNS_DRAWN], [row for run in runs for row in run.rows], studies, notes)
+    return S3nasSection(runs[:RUNS_DRAWN], [row for run in runs for row in run.rows], studies, notes, compared)
 
 
 # -------------------------------------------------------------------- one run
@@ -208,18 +218,22 @@ def _number(value: float | None, unit: str) -> str:
 # -------------------------------------------------------------------- studies
 
 
-def _study(path: Path, notes: list[str]) -> tuple[str, list[str], list[list[str]]] | None:
-    """The table of a file that holds rows, whatever their columns."""
+def _study(path: Path, notes: list[str]) -> tuple[list[Table], list[dict[str, Any]]]:
+    """The tables of a study's file, and what of it is drawn; of another that holds rows, one table of whatever columns
+    it has."""
     try:
         data = _read(path)
-    except (OSError, ValueError, TypeError) as error:
-        notes.append(f"{path.name} could not be read: {error}.")
-        return None
+        if data.get("kind") == "s3nas-study":
+            return study_tables(data), list(data["rows"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        notes.append(f"{path.name} could not be read: {type(error).__name__} {error}.")
+        return [], []
     rows = data.get("rows")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        return None
+        return [], []
     columns = [c for c in dict.fromkeys(key for row in rows for key in row) if c not in HIDDEN]
-    return str(data.get("title", path.stem)), columns, [[_cell(row.get(c), c) for c in columns] for row in rows]
+    cells = [[_cell(row.get(c), c) for c in columns] for row in rows]
+    return [(str(data.get("title", path.stem)), columns, cells)], []
 
 
 def _cell(value: Any, column: str) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bokeh.layouts import Column, GridPlot
     from bokeh.plotting import figure as Figure  # noqa: N812 (bokeh's class is called figure)
 
-__all__ = ["networks", "search_course"]
+__all__ = ["methods", "networks", "search_course"]
 
 LINES = (ACCENT, COOL, WARM, "#8a5fb0", "#b8860b")
 KERNELS = {3: "#9cc5a1", 5: "#3d6fb4", 7: "#c8553d"}
@@ -57,6 +57,32 @@ def search_course(course: Sequence[Mapping[str, Any]], targets: Sequence[Mapping
         if begun is not None:
             plot.add_layout(Span(location=begun, dimension="height", line_color=SOFT, line_dash="dotted"))
     return gridplot([[costs, losses]], toolbar_location=None)
+
+
+def methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """The accuracy of every method on every target: one dot a seed, a bar at their mean.
+
+    Args:
+        rows: with method, target and accuracy.
+    """
+    names = list(dict.fromkeys(_method_name(row) for row in rows))
+    plot = new_plot(
+        title="Test accuracy at equal budget: a dot a seed, a bar at the mean",
+        y_range=names[::-1],
+        height=90 + 26 * len(names),
+        sizing_mode="stretch_width",
+        x_axis_label="% of the test images",
+    )
+    for name in names:
+        found = [100 * row["accuracy"] for row in rows if _method_name(row) == name]
+        own = name.startswith("S3NAS")
+        plot.scatter(found, [name] * len(found), size=9, color=ACCENT if own else COOL, alpha=0.7)
+        plot.scatter([sum(found) / len(found)], [name], marker="dash", angle=1.5708, size=24, color=INK, line_width=3)
+    return plot
+
+
+def _method_name(row: Mapping[str, Any]) -> str:
+    return f"{row['method']}, {row['target'].split('/')[0]}"
 
 
 def networks(found: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Column:

@@ -10,6 +10,7 @@ import mixconv_tables
 import numpy as np
 import pytest
 
+from edgecost.report import s3nas_figures
 from edgecost.report.build import render
 from edgecost.report.collect import ReportData
 from edgecost.report.s3nas import s3nas_section
@@ -159,3 +160,53 @@ def test_at_most_six_runs_are_drawn(run: Path, tmp_path: Path):
     assert section is not None
     assert len(section.runs) == 6
     assert len(section.rows) == 3 + 8
+
+
+STUDY_ROW = {
+    "method": "S3NAS", "target": "a/onnxruntime-fp32-t1", "seed": 0, "t_hat_ms": 0.2, "search_budget_ms": 0.25,
+    "phi": 1.5, "predicted_ms": 0.4, "measured_ms": 0.5, "low_ms": 0.45, "high_ms": 0.55, "accuracy": 0.5,
+    "params": 1000, "macs": 2_000_000, "network": "k3 e6 <b>",
+}  # fmt: skip
+STUDY = {
+    "kind": "s3nas-study",
+    "rows": [STUDY_ROW, {**STUDY_ROW, "seed": 1, "measured_ms": None, "low_ms": None, "high_ms": None}],
+    "methods": [
+        {**STUDY_ROW, "n": 2, "accuracy_sd": 0.01, "budget_ms": 0.41, "search_s": 50.0},
+        {**STUDY_ROW, "n": 1, "accuracy_sd": None, "budget_ms": 0.41, "search_s": 50.0, "method": "random"},
+    ],
+    "anchors": {"a/onnxruntime-fp32-t1": [{"network": "n", "table_ms": 1.0, "measured_ms": 1.5}]},
+    "post_processing": [
+        {
+            "target": "a/onnxruntime-fp32-t1",
+            "options": [{"option": "se", "phi": 1.0, "predicted": 0.4, "macs": 1e6, "accuracy": 0.4, "why": "dearer"}],
+            "predicted_option_costs": [{"option": "plain", "predicted": 0.2}, {"option": "se", "predicted": 0.3}],
+            "measured": {"options": [{"option": "plain", "measured_ms": 0.25}, {"option": "se", "measured_ms": 0.5}]},
+        }
+    ],
+}
+
+
+def test_a_study_of_methods_has_its_tables_and_a_picture(tmp_path: Path):
+    folder = tmp_path / "s3nas"
+    folder.mkdir()
+    (folder / "study.json").write_text(json.dumps(STUDY))
+    section = s3nas_section(tmp_path)
+    tables = {title.split(":")[0]: cells for title, _, cells in section.studies}
+    assert tables["Methods"][0][3:8] == ["50.0", "1.0", "0.41", "0.4", "0.5"]
+    assert tables["Methods"][1][4] == "–"
+    (costs,) = [cells for title, cells in tables.items() if title.startswith("What each option")]
+    assert costs[1] == ["a", "se", "0.3", "1.50", "0.5", "2.00"]
+    (anchors,) = [cells for title, cells in tables.items() if title.startswith("Networks that")]
+    assert anchors == [["a", "1", "1.500", "1.500", "1.500"]]
+    assert [row[7] for row in tables["Every network"]] == ["0.5", "–"]
+    figure = s3nas_figures.methods(section.compared[0])
+    assert list(figure.y_range.factors) == ["S3NAS, a"]
+
+
+def test_a_broken_study_is_a_note(tmp_path: Path):
+    folder = tmp_path / "s3nas"
+    folder.mkdir()
+    (folder / "study.json").write_text(json.dumps({"kind": "s3nas-study", "rows": []}))
+    section = s3nas_section(tmp_path)
+    assert section.studies == []
+    assert "study.json could not be read" in section.notes[0]
