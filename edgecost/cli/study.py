@@ -39,6 +39,9 @@ def s3nas(
     resize: int | None = ResizeOption,
     seeds: int = typer.Option(3, "--seeds", help="How many seeds."),
     quantile: float = typer.Option(0.5, "--quantile", help="The search's budget, among random networks' costs."),
+    search_budget_ms: float | None = typer.Option(
+        None, "--search-budget-ms", min=0.0, help="The search's budget, instead of that quantile."
+    ),
     share: float = typer.Option(0.6, "--share", help="The search's budget, as a share of the final one."),
     setting: list[str] = typer.Option(
         [], "--set", help="A setting of the search, such as phase1=150; may be repeated."
@@ -87,6 +90,7 @@ def s3nas(
         resolution_step,
         tuple(imported),
         settings_of(imported_setting),
+        search_budget_ms,
     )
     with progress("study", quiet=json_) as bar:
         measuring = together_on(all_devices(devices), effort, results, bar) if measure else None

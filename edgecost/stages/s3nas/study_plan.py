@@ -73,6 +73,7 @@ class StudyOptions:
         divisor, resolution_step: filters and resolutions of scaled networks are multiples of them.
         imported: devices of HW-NAS-Bench on which fbnet32 is searched as well.
         imported_settings: of these searches, on top of `settings`.
+        search_budget_ms: the budget of the search on every target, where not that quantile.
     """
 
     targets: tuple[str, ...]
@@ -87,6 +88,7 @@ class StudyOptions:
     resolution_step: int = 4
     imported: tuple[str, ...] = ()
     imported_settings: dict[str, Any] = field(default_factory=dict)
+    search_budget_ms: float | None = None
 
     def pricing_of(self, method: Method) -> Pricing:
         """Where a method's costs come from."""
@@ -116,7 +118,7 @@ def planned(options: StudyOptions, out: Path) -> list[Run]:
     methods = [(target, (OWN, *(CONTROLS if place == 0 else ()))) for place, target in enumerate(options.targets)]
     methods += [(device, (IMPORTED,)) for device in options.imported]
     for target, each in methods:
-        budget_ms = _search_budget_ms(options, target, each[0])
+        budget_ms = options.search_budget_ms or _search_budget_ms(options, target, each[0])
         final_ms = budget_ms if each == (IMPORTED,) else float(f"{budget_ms / options.share:.4g}")
         for method in each:
             for seed in range(options.training.seed, options.training.seed + options.seeds):

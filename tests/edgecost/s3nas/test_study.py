@@ -120,6 +120,11 @@ def test_imported_devices_are_searched_in_fbnet32_and_not_scaled(study: StudyOpt
     assert row["measured_ms"] is None
 
 
+def test_a_budget_may_be_given(study: StudyOptions, tmp_path: Path) -> None:
+    given = replace(study, search_budget_ms=0.3)
+    assert {(r.search_budget_ms, r.budget_ms) for r in planned(given, tmp_path)} == {(0.3, 0.5)}
+
+
 def test_the_controls_are_those_that_experts_ask_for() -> None:
     assert {m.kind for m in CONTROLS} == {"random", "hand", "search"}
     assert any(m.changes == {"choice_dropout": False} for m in CONTROLS)
