@@ -58,7 +58,7 @@ def test_a_kernel_costs_its_slope_and_stands_beside_its_isolated_figure(fakes: M
     assert row.load_ns == 5_000_000
     assert row.run_id == "r1"
     assert row.energy_mj is None
-    assert row.issues == ("sensor_missing",)
+    assert row.issues == ("sensor_missing", "simulated")
     assert row.low_ns <= row.latency_ns <= row.high_ns
 
 
@@ -146,7 +146,7 @@ def test_gates_flag_and_keep(fakes: ModuleType, measure: Measure):
     run = measure(fakes.kernel_jobs("conv2d"))
     rewrite(run, slowed({0: 1.0, 1: 1.05, 2: 0.95}))
     (row,) = CostTable.from_runs([run]).rows()
-    assert row.issues == ("sensor_missing", "spread_high")
+    assert set(row.issues) == {"sensor_missing", "spread_high", "simulated"}
     assert row.spread == pytest.approx(0.05, rel=1e-3)
     assert row.gated
     (row,) = CostTable.from_runs([run], Gates(spread=0.06)).rows()

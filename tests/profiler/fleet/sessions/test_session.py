@@ -86,6 +86,12 @@ def test_the_job_says_all_that_the_agent_needs(start: Start, artefact: Artefact,
         "expected": {"indices": [0], "values": [1.0], "rms": 1.0, "size": 1},
         "fresh": True, "cpus": [4, 5], "memory_mb": 300, "accelerator": "npu", "library": "/lib/npu.so",
         "allow_fallback": True,
+        "board": {
+            "governor": "", "clock": "unpinned", "sensors": [],
+            "heat": {
+                "zones": [], "files": [], "throttle_command": [], "throttle_file": "", "throttle_bits": [],
+            },
+        },
     }  # fmt: skip
 
 
