@@ -43,6 +43,7 @@ def s3nas(
         None, "--search-budget-ms", min=0.0, help="The search's budget, instead of that quantile."
     ),
     share: float = typer.Option(0.6, "--share", help="The search's budget, as a share of the final one."),
+    controls: bool = typer.Option(True, "--controls/--no-controls", help="On the first target, S3NAS's controls too."),
     setting: list[str] = typer.Option(
         [], "--set", help="A setting of the search, such as phase1=150; may be repeated."
     ),
@@ -91,6 +92,7 @@ def s3nas(
         tuple(imported),
         settings_of(imported_setting),
         search_budget_ms,
+        controls,
     )
     with progress("study", quiet=json_) as bar:
         measuring = together_on(all_devices(devices), effort, results, bar) if measure else None

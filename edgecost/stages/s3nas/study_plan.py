@@ -74,6 +74,7 @@ class StudyOptions:
         imported: devices of HW-NAS-Bench on which fbnet32 is searched as well.
         imported_settings: of these searches, on top of `settings`.
         search_budget_ms: the budget of the search on every target, where not that quantile.
+        controls: whether there are any.
     """
 
     targets: tuple[str, ...]
@@ -89,6 +90,7 @@ class StudyOptions:
     imported: tuple[str, ...] = ()
     imported_settings: dict[str, Any] = field(default_factory=dict)
     search_budget_ms: float | None = None
+    controls: bool = True
 
     def pricing_of(self, method: Method) -> Pricing:
         """Where a method's costs come from."""
@@ -115,7 +117,8 @@ class Run:
 def planned(options: StudyOptions, out: Path) -> list[Run]:
     """All runs, seed by seed, so that what is there after an interruption is balanced."""
     found = []
-    methods = [(target, (OWN, *(CONTROLS if place == 0 else ()))) for place, target in enumerate(options.targets)]
+    controls = CONTROLS if options.controls else ()
+    methods = [(target, (OWN, *(controls if place == 0 else ()))) for place, target in enumerate(options.targets)]
     methods += [(device, (IMPORTED,)) for device in options.imported]
     for target, each in methods:
         budget_ms = options.search_budget_ms or _search_budget_ms(options, target, each[0])

@@ -125,6 +125,10 @@ def test_a_budget_may_be_given(study: StudyOptions, tmp_path: Path) -> None:
     assert {(r.search_budget_ms, r.budget_ms) for r in planned(given, tmp_path)} == {(0.3, 0.5)}
 
 
+def test_controls_may_be_left_out(study: StudyOptions, tmp_path: Path) -> None:
+    assert [r.method.slug for r in planned(replace(study, controls=False), tmp_path)] == ["s3nas"]
+
+
 def test_the_controls_are_those_that_experts_ask_for() -> None:
     assert {m.kind for m in CONTROLS} == {"random", "hand", "search"}
     assert any(m.changes == {"choice_dropout": False} for m in CONTROLS)
