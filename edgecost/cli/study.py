@@ -44,6 +44,9 @@ def s3nas(
     ),
     share: float = typer.Option(0.6, "--share", help="The search's budget, as a share of the final one."),
     controls: bool = typer.Option(True, "--controls/--no-controls", help="On the first target, S3NAS's controls too."),
+    post_processing: bool = typer.Option(
+        True, "--post-processing/--no-post-processing", help="Of the first seed's S3NAS networks."
+    ),
     setting: list[str] = typer.Option(
         [], "--set", help="A setting of the search, such as phase1=150; may be repeated."
     ),
@@ -93,6 +96,7 @@ def s3nas(
         settings_of(imported_setting),
         search_budget_ms,
         controls,
+        post_processing,
     )
     with progress("study", quiet=json_) as bar:
         measuring = together_on(all_devices(devices), effort, results, bar) if measure else None
@@ -130,13 +134,13 @@ def show_study(answer: dict[str, Any]) -> None:
         (
             m["method"], m["target"], m["n"], figure(100 * m["accuracy"], 1),
             figure(None if m["accuracy_sd"] is None else 100 * m["accuracy_sd"], 1), figure(m["budget_ms"]),
-            figure(m["predicted_ms"]), figure(m["measured_ms"]), f"{m['params'] / 1e6:.3f}", f"{m['macs'] / 1e6:.2f}",
-            figure(m["search_s"], 0),
+            figure(m["predicted_ms"]), figure(m["measured_ms"]), figure(m["levelled_ms"]),
+            f"{m['params'] / 1e6:.3f}", f"{m['macs'] / 1e6:.2f}", figure(m["search_s"], 0),
         )
         for m in answer["methods"]
     ]  # fmt: skip
     columns = (
-        "method", "target", "seeds", "accuracy %", "sd", "budget ms", "predicted", "measured", "M params", "M MACs",
-        "search s",
+        "method", "target", "seeds", "accuracy %", "sd", "budget ms", "predicted", "measured", "levelled",
+        "M params", "M MACs", "search s",
     )  # fmt: skip
     show_table(answer["note"], columns, rows, right=range(2, len(columns)))

@@ -59,7 +59,7 @@ def run_study(
         study_table(options, runs, out)
         return answers
 
-    own = [run for run in runs if run.method is OWN and run.seed == options.training.seed]
+    own = [r for r in runs if r.method is OWN and r.seed == options.training.seed] if options.post_processing else []
     stage("searched", search_run, runs, options.jobs)
     stage("scaled", scale_run, runs, 1)
     stage("trained", train_run, runs, options.jobs)

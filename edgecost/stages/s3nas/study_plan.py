@@ -75,6 +75,7 @@ class StudyOptions:
         imported_settings: of these searches, on top of `settings`.
         search_budget_ms: the budget of the search on every target, where not that quantile.
         controls: whether there are any.
+        post_processing: whether S3NAS's own networks are post-processed.
     """
 
     targets: tuple[str, ...]
@@ -91,6 +92,7 @@ class StudyOptions:
     imported_settings: dict[str, Any] = field(default_factory=dict)
     search_budget_ms: float | None = None
     controls: bool = True
+    post_processing: bool = True
 
     def pricing_of(self, method: Method) -> Pricing:
         """Where a method's costs come from."""

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
@@ -40,7 +40,7 @@ def study_table(options: StudyOptions, runs: Sequence[Run], out: Path) -> dict[s
         "resolution_step": options.resolution_step,
         "imported_settings": options.imported_settings,
         "rows": rows,
-        "methods": _methods(rows),
+        "methods": _methods(rows, {target: _slower(found["anchors"]) for target, found in measured.items()}),
         "anchors": {target: found["anchors"] for target, found in measured.items() if found["anchors"]},
         "post_processing": [found for run in runs if (found := _post(run, measured[run.target])) is not None],
         "courses": [found for run in runs if (found := _course(run)) is not None],
@@ -82,8 +82,17 @@ def _row(run: Run, measured: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _methods(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds of every method on every target."""
+def _slower(anchors: Sequence[dict[str, Any]]) -> float | None:
+    """How much slower the machine was than in its table's hour; None where nothing tells."""
+    ratios = [a["measured_ms"] / a["table_ms"] for a in anchors if a["measured_ms"] is not None]
+    return median(ratios) if ratios else None
+
+
+def _methods(rows: Sequence[dict[str, Any]], slower: dict[str, float | None]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds of every method on every target.
+
+    `levelled_ms` is what was measured, were the machine as fast as in its table's hour.
+    """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["method"], row["target"]].append(row)
@@ -98,10 +107,15 @@ def _methods(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "search_s": _mean(found, "search_s"),
             "search_budget_ms": found[0]["search_budget_ms"],
             "budget_ms": found[0]["budget_ms"],
+            "levelled_ms": _levelled(_mean(found, "measured_ms"), slower[target]),
             "met": sum(r["measured_ms"] is not None and r["measured_ms"] <= r["budget_ms"] for r in found),
         }
         for (method, target), found in groups.items()
     ]
+
+
+def _levelled(measured_ms: float | None, slower: float | None) -> float | None:
+    return None if measured_ms is None or slower is None else measured_ms / slower
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:

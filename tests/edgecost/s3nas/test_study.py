@@ -98,6 +98,8 @@ def test_what_is_measured_stands_beside_what_was_predicted(study: StudyOptions, 
     assert post["measured"]["final"]["measured_ms"] == 2.0
     assert {option["option"] for option in post["measured"]["options"]} >= {"plain", "hswish", "se"}
     assert all(anchor["measured_ms"] == 2.0 and anchor["table_ms"] > 0 for anchor in answer["anchors"][TARGET])
+    slower = np.median([2.0 / anchor["table_ms"] for anchor in answer["anchors"][TARGET]])
+    assert all(method["levelled_ms"] == pytest.approx(2.0 / slower) for method in answer["methods"])
     # what was measured stays when the command is given without measuring
     assert run_study(study, out)["rows"] == answer["rows"]
 
@@ -125,6 +127,12 @@ def test_a_budget_may_be_given(study: StudyOptions, tmp_path: Path) -> None:
     assert {(r.search_budget_ms, r.budget_ms) for r in planned(given, tmp_path)} == {(0.3, 0.5)}
 
 
+def test_post_processing_may_be_left_out(study: StudyOptions, tmp_path: Path) -> None:
+    answer = run_study(replace(study, controls=False, post_processing=False), tmp_path / "study")
+    assert [row["method"] for row in answer["rows"]] == ["S3NAS"]
+    assert not answer["post_processing"]
+
+
 def test_controls_may_be_left_out(study: StudyOptions, tmp_path: Path) -> None:
     assert [r.method.slug for r in planned(replace(study, controls=False), tmp_path)] == ["s3nas"]
 
@@ -140,7 +148,7 @@ def test_means_over_seeds_never_take_what_is_missing_for_zero() -> None:
     base = {"method": "a", "target": "t", "search_budget_ms": 1.0, "budget_ms": 2.0, "t_hat_ms": 0.5, "search_s": 1.0}
     base |= {"params": 1, "macs": 2, "predicted_ms": 1.0}
     rows = [{**base, "accuracy": 0.4, "measured_ms": 1.5}, {**base, "accuracy": 0.6, "measured_ms": None}]
-    (found,) = _methods(rows)
+    (found,) = _methods(rows, {"t": 2.0})
     assert found["accuracy"] == pytest.approx(0.5)
     assert found["accuracy_sd"] == pytest.approx(0.02**0.5)
     assert found["measured_ms"] is None
