@@ -99,8 +99,10 @@ def s3nas(
         post_processing,
     )
     with progress("study", quiet=json_) as bar:
-        measuring = together_on(all_devices(devices), effort, results, bar) if measure else None
-        answer = run_study(options, out or results / "s3nas", measuring, bar)
+        folder = out or results / "s3nas"
+        # in a place of its own: what is measured to judge a table must not become the table
+        measuring = together_on(all_devices(devices), effort, folder / "runs", bar) if measure else None
+        answer = run_study(options, folder, measuring, bar)
     if json_:
         emit_json(answer)
     else:
