@@ -52,9 +52,9 @@ class SmallS3nas:
 
     @property
     def plan(self) -> PlanOptions:
-        """The blocks to measure, and whole networks to fit their sum to and to hold against it."""
+        """The blocks to measure, also some of scaled networks, and whole networks to fit and to check sums by."""
         fit, held_out = (3, 3) if self.small else (5, 5)
-        return PlanOptions("mixconv", (), fit, held_out, self.seed, SUPERNET, True)
+        return PlanOptions("mixconv", (), fit, held_out, self.seed, SUPERNET, True, scaled=10 if self.small else 30)
 
     @property
     def rounds(self) -> int:

@@ -132,6 +132,10 @@ def _check_known(steps: Sequence[Plateau], costs: NDArray[np.float64], best: int
 
 # ---------------------------------------------------------------- after measuring
 
+LEAST_STEP = 0.5
+"""A round asks for no less than this share of what the last network was predicted to cost: predictions are worst where
+they reach farthest beyond a table, so that how far one was off says little of networks half its size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -188,7 +192,8 @@ def correct_phi(
     """`solve_budget`, measured, and solved again for budget x predicted / measured where the two disagree (ours).
 
     It ends when the measured cost fits and lies within the tolerance of the budget, when the next network is one that
-    was measured already (networks grow in jumps, which may be wider than the tolerance), or after the given rounds.
+    was measured already (networks grow in jumps, which may be wider than the tolerance), when no network is left for
+    the corrected budget, or after the given rounds.
 
     Args:
         measure: a final network -> its measured cost, in the unit of the costs.
@@ -197,8 +202,8 @@ def correct_phi(
         network, cost_of, budget, scaling, post, low, high, unit: as of `solve_budget`.
 
     Raises:
-        ConfigError: as `solve_budget`, unless a network that fits was measured before; for a measurement that is no
-            positive number.
+        ConfigError: as `solve_budget`, unless a network was measured before; for a measurement that is no positive
+            number.
     """
     if rounds < 1 or not 0.0 <= tolerance < 1.0:
         raise ConfigError(f"one round at least and a tolerance from 0 to below 1 are needed, not {rounds}, {tolerance}")
@@ -207,33 +212,22 @@ def correct_phi(
     while len(done) < rounds:
         try:
             scaled = solve_budget(network, cost_of, wanted, scaling, post, low, high, unit)
-        except ConfigError as error:
-            if any(found.measured <= budget for found in done):
+        except ConfigError:
+            if done:
                 break
-            raise _after(done, unit, error) from None
+            raise
         if any(found.scaled.final == scaled.final for found in done):
             break
         done.append(Measured(scaled, _positive(measure(scaled.final), scaled.phi, unit)))
         if (1.0 - tolerance) * budget <= done[-1].measured <= budget:
             break
-        wanted = budget * done[-1].ratio
+        wanted = max(budget * done[-1].ratio, LEAST_STEP * scaled.cost)
     return Correction(budget, _best(done, budget), tuple(done))
 
 
 def _best(done: Sequence[Measured], budget: float) -> Measured:
     fitting = [found for found in done if found.measured <= budget]
     return max(fitting, key=lambda f: f.scaled.phi) if fitting else min(done, key=lambda f: f.measured)
-
-
-def _after(done: Sequence[Measured], unit: str, error: ConfigError) -> ConfigError:
-    """An error of the solver with what was measured before it, which explains the budget that it names."""
-    if not done:
-        return error
-    scaled, measured = done[-1].scaled, done[-1].measured
-    return ConfigError(
-        f"the network of phi {scaled.phi:.4g}, predicted at {scaled.cost:.4g}, was measured at {measured:.4g} {unit}; "
-        f"with the budget corrected by that, {error}"
-    )
 
 
 def _positive(cost: float, phi: float, unit: str) -> float:

@@ -166,8 +166,26 @@ def test_a_correction_beyond_the_limits_stops_at_what_fits() -> None:
         return macs(network) / 1e4
 
     assert correct_phi(NETWORK, one_by_one(macs), cheaper, 20.0).fits
-    with pytest.raises(ConfigError, match=r", predicted at .*, was measured at .*corrected by that, no network fits"):
-        correct_phi(NETWORK, one_by_one(macs), lambda network: 1e6 * macs(network), 20.0)
+
+
+def test_where_no_network_is_left_the_least_miss_is_told() -> None:
+    found = correct_phi(NETWORK, one_by_one(macs), lambda network: 1e6 * macs(network), 20.0, rounds=20)
+    assert not found.fits
+    assert found.best is found.rounds[-1]
+
+
+def test_a_prediction_that_is_far_off_beyond_the_table_does_not_rule_out_small_networks() -> None:
+    """Right for small networks, one fifth of the truth for large ones: a fifth of the budget would leave no network."""
+    cheapest = macs(scale(NETWORK, -6.0))
+    budget = 4.0 * cheapest
+
+    def measure(network: Network) -> float:
+        return macs(network) * (5.0 if macs(network) > budget / 1.5 else 1.0)
+
+    found = correct_phi(NETWORK, one_by_one(macs), measure, budget)
+    assert found.rounds[0].measured > 4.0 * budget
+    assert found.fits
+    assert found.best.measured > cheapest
 
 
 def test_a_measurement_that_is_none_is_refused() -> None:
