@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +52,7 @@ def measure_workload(
     """
     rows, run_dir = _measured(devices, target, [workload], effort, results, progress, purpose, workload.key[:8], ROUNDS)
     row = rows[workload.key]
-    if row.status != "ok" or not math.isfinite(row.latency_ns):
+    if not row.has_figure:
         raise MeasurementError(f"the network could not be measured on {row.target_id}: {row.status}; see {run_dir}")
     return row
 

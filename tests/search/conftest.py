@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,6 @@ from profiler.workloads.weights import seeded_weights
 from search.data import ImageSet
 from search.evrsnas.reference import Reference, resnet20
 from search.spaces import NasBench201
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """The folder of measured public data."""
-    given = os.environ.get("EDGECOST_DATA")
-    if not given:
-        pytest.skip("EDGECOST_DATA is not set: it names the folder of measured public data")
-    return Path(given)
 
 
 @pytest.fixture(scope="session")

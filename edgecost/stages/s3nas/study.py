@@ -52,12 +52,11 @@ def run_study(
     tell = progress.message if progress else lambda text: None
     runs = planned(options, out)
 
-    def stage(what: str, call: Callable[..., dict[str, Any]], of: Sequence[Run], jobs: int) -> list[dict[str, Any]]:
+    def stage(what: str, call: Callable[..., dict[str, Any]], of: Sequence[Run], jobs: int) -> None:
         started = time.perf_counter()
-        answers = _side_by_side(partial(call, options), of, jobs)
+        _side_by_side(partial(call, options), of, jobs)
         tell(f"{what}: {len(of)} runs in {time.perf_counter() - started:.0f} s")
         study_table(options, runs, out)
-        return answers
 
     own = [r for r in runs if r.method is OWN and r.seed == options.training.seed] if options.post_processing else []
     stage("searched", search_run, runs, options.jobs)
@@ -65,19 +64,21 @@ def run_study(
     stage("trained", train_run, runs, options.jobs)
     stage("post-processed", post_run, own, options.jobs)
     stage("trained with post-processing", final_run, own, options.jobs)
-    for target in options.targets if together is not None else ():
-        assert together is not None
-        n = measure_target(options, target, runs, out, together)
-        tell(f"measured {n} networks on {target}")
+    if together is not None:
+        for target in options.targets:
+            n = measure_target(options, target, runs, out, together)
+            tell(f"measured {n} networks on {target}")
     return study_table(options, runs, out)
 
 
-def _side_by_side(call: Callable[[Run], dict[str, Any]], runs: Sequence[Run], jobs: int) -> list[dict[str, Any]]:
+def _side_by_side(call: Callable[[Run], dict[str, Any]], runs: Sequence[Run], jobs: int) -> None:
     if jobs == 1:
-        return [call(run) for run in runs]
+        for run in runs:
+            call(run)
+        return
     from joblib import Parallel, delayed
 
-    return list(Parallel(n_jobs=jobs)(delayed(call)(run) for run in runs))
+    Parallel(n_jobs=jobs)(delayed(call)(run) for run in runs)
 
 
 # -------------------------------------------------------------------- the steps of one run

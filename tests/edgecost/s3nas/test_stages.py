@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,15 +35,6 @@ TARGET = mixconv_tables.TARGET.id
 @pytest.fixture(scope="module")
 def space():
     return mixconv_tables.tiny_space()
-
-
-@pytest.fixture
-def data_dir() -> Path:
-    """The folder of measured public data."""
-    given = os.environ.get("EDGECOST_DATA")
-    if not given:
-        pytest.skip("EDGECOST_DATA is not set: it names the folder of measured public data")
-    return Path(given)
 
 
 @pytest.fixture(scope="module")

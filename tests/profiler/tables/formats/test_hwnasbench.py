@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,6 @@ from profiler.tables.formats.hwnasbench import (
 )
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """The folder of measured public data."""
-    given = os.environ.get("EDGECOST_DATA")
-    if not given:
-        pytest.skip("EDGECOST_DATA is not set: it names the folder of measured public data")
-    return Path(given)
 
 
 def row(**changes: Any) -> dict[str, Any]:
