@@ -9,13 +9,14 @@ TORCH := torch==2.13.0
 
 BENCHMARKS := $(addprefix benchmarks/,startup.py table_load.py price_nasbench201.py campaign_memory.py campaign.py budget_solver.py supernet_step.py)
 
-.PHONY: help install quickstart test test-aarch64 chaos lint format bench clean
+.PHONY: help install quickstart test test-aarch64 chaos validate-protocol lint format bench clean
 
 help:
 	@echo "make quickstart   six loopback boards: profile, fit, validate, search, verify, report (about 10 minutes)"
 	@echo "make test         the tests"
 	@echo "make test-aarch64 a board of another architecture under QEMU: root, Debian and qemu-user-static (2 minutes)"
 	@echo "make chaos        300 jobs on six boards while everything that can break does, and long fuzzing (5 minutes)"
+	@echo "make validate-protocol   intervals, bias, throttling, drift, energy and fusion verdicts held against a known truth (30 minutes)"
 	@echo "make lint         ruff, mypy --strict, import direction"
 	@echo "make bench        our own speed, beside the same work done by peers"
 
@@ -44,6 +45,9 @@ test-aarch64: $(STAMP)
 chaos: $(STAMP)
 	EDGECOST_FUZZ=long $(BIN)/python -m pytest -n 2 tests/faults/test_fuzz_messages.py
 	$(BIN)/python -m tests.faults.chaos
+
+validate-protocol: $(STAMP)
+	$(BIN)/python -m profiler.validation --seed 1
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from predictors.measured import Measurements
 from profiler.errors import ConfigError
-from profiler.fleet.plugins import known_names
+from profiler.fleet.plugins import is_known
 from profiler.fleet.targets import PRECISIONS, Precision, Runtime
 from profiler.workloads.graph import Workload
 
@@ -253,7 +253,7 @@ class CostModel(ABC):
             ConfigError: where the data is not of this model.
         """
         try:
-            if data["runtime"] not in known_names() or data["precision"] not in PRECISIONS:
+            if not is_known(str(data["runtime"])) or data["precision"] not in PRECISIONS:
                 raise ConfigError(f"unknown runtime {data['runtime']!r} or precision {data['precision']!r}")
             model = cls(**data["params"])
             model._set_target(str(data["target_id"]), data["runtime"], data["precision"])

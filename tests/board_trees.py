@@ -94,6 +94,9 @@ LAPTOP = {
     "sys/class/powercap/intel-rapl:0/energy_uj": "12345",
     "sys/class/powercap/intel-rapl:0:0/name": "core",
     "sys/class/powercap/intel-rapl:0:0/energy_uj": "12",
+    "sys/class/power_supply/AC/type": "Mains",
+    "sys/class/power_supply/BAT0/type": "Battery",
+    "sys/class/power_supply/BAT0/power_now": "9000000",
 }
 
 TREES = {"rpi5": RPI5, "rock5b": ROCK5B, "jetson": JETSON, "kv260": KV260, "laptop": LAPTOP}

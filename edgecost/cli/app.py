@@ -14,8 +14,10 @@ import typer
 from edgecost.cli import (
     describe,
     devices,
+    energy,
     fit,
     fleet,
+    fusion,
     postprocess,
     predict,
     profile,
@@ -44,9 +46,11 @@ app = typer.Typer(
 app.command("quickstart")(quickstart.quickstart)
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(devices.app, name="devices")
+app.add_typer(energy.app, name="energy")
 app.command("describe")(describe.describe)
 app.command("profile")(profile.profile)
 app.add_typer(table.app, name="table")
+app.command("fusion")(fusion.fusion)
 app.command("fit")(fit.fit)
 app.command("validate")(validate.validate)
 app.command("predict")(predict.predict)

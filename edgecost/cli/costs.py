@@ -14,15 +14,16 @@ __all__ = ["read_table"]
 
 
 def read_table(results: Path, *, with_emulated: bool = False) -> CostTable:
-    """The table of all runs below a folder; one sentence on stderr where emulated processors were measured.
+    """The table of all runs below a folder; on stderr a sentence for whatever was left out of it.
 
     Raises:
         StorageError: there is no run, or one cannot be read.
+        ConfigError: some are of simulated boards and others are not.
     """
     from edgecost.stages.costs import emulated_note, load_table
 
     table = load_table(results, with_emulated=with_emulated)
     note = emulated_note(table)
-    if note:
-        say(note)
+    for sentence in (*((note,) if note else ()), *table.notes):
+        say(sentence)
     return table

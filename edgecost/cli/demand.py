@@ -48,8 +48,8 @@ def pricing_of(results: Path, costs: str, cost: str, supernet: str = "") -> Pric
     return Pricing(results, source, "mj" if cost == "energy" else "ms", supernet)
 
 
-def boards(devices: Path | None, effort: str, results: Path, bar: Bar) -> Measure:
-    """Measuring on the boards of a devices file.
+def boards(devices: Path | None, effort: str, results: Path, bar: Bar, *, energy: bool) -> Measure:
+    """Measuring on the boards of a devices file, with energies or without.
 
     Raises:
         ConfigError: where there is none.
@@ -57,4 +57,4 @@ def boards(devices: Path | None, effort: str, results: Path, bar: Bar) -> Measur
     from edgecost.stages.s3nas.demand import measure_on
     from edgecost.stages.targets import all_devices
 
-    return measure_on(all_devices(devices), effort, results, bar)
+    return measure_on(all_devices(devices), effort, results, bar, energy=energy)

@@ -32,7 +32,7 @@ __all__ = [
 DevicesOption = typer.Option(
     None,
     "--devices",
-    help="The file that lists the boards [default: devices.yaml, and the loopback fleet's when it is up].",
+    help="The file that lists the boards [default: devices.yaml, and those of fleets that are up].",
 )
 ResultsOption = typer.Option(Path("results"), "--results", help="Folder of the runs, tables and reports.")
 TargetOption = typer.Option(..., "--target", "-t", help="A target or device id; see `edgecost devices list`.")

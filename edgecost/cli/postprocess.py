@@ -88,7 +88,7 @@ def postprocess(
         budgets, pricing_of(results, costs, cost), training, seeds, removed_shares(removed), divisor, resolution_step
     )
     with progress("postprocess", quiet=json_) as bar:
-        measuring = boards(devices, effort, results, bar) if measure else None
+        measuring = boards(devices, effort, results, bar, energy=cost == "energy") if measure else None
         answer = post_process_file(network, options, out, measuring, bar)
     if json_:
         emit_json(answer)

@@ -16,6 +16,7 @@ __all__ = ["predict"]
 def predict(
     model: Path = typer.Argument(..., help="An ONNX file with fixed shapes."),
     target: str = TargetOption,
+    cost: str = typer.Option("latency", "--cost", help="What is predicted: latency or energy."),
     results: Path = ResultsOption,
     json_: bool = JsonOption,
 ) -> None:
@@ -23,11 +24,18 @@ def predict(
 
     Example: edgecost predict model.onnx --target ort-fp32-t1/onnxruntime-fp32-t1 --results results/quickstart
     """
-    from edgecost.stages.costs import predict_file
+    from edgecost.stages.costs import predict_energy, predict_file
+    from profiler.errors import ConfigError
 
-    answer = predict_file(read_table(results), model, target)
+    if cost not in ("latency", "energy"):
+        raise ConfigError(f"--cost is latency or energy, not {cost!r}")
+    answer = (predict_energy if cost == "energy" else predict_file)(read_table(results), model, target)
     if json_:
         emit_json(answer)
+    elif cost == "energy":
+        typer.echo(answer["sentence"])
+        for line in answer["not_covered"]:
+            typer.echo(f"not covered: {line}")
     else:
         rows = [
             (p["label"], p["source"], "–" if p["latency_ms"] is None else f"{p['latency_ms'] * 1000:.2f}")

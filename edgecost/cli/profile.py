@@ -30,6 +30,13 @@ def profile(
     ),
     fit_models: int = typer.Option(10, "--fit-models", help="Whole networks of the space to fit the overhead on."),
     held_out: int = typer.Option(20, "--held-out", help="Whole networks of the space that are only ever predicted."),
+    cuts: bool = typer.Option(
+        False, "--cuts", help="Measure what `validate --cuts` compares: the networks' kernels under every cut."
+    ),
+    energy: bool = typer.Option(
+        False, "--energy", help="Measure energy too, where there is a power sensor or meter: some 25 s more a job."
+    ),
+    cold: bool = typer.Option(False, "--cold", help="Empty the caches before every run; tables keep such runs apart."),
     effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick (seconds a kernel)."),
     patience_s: float = typer.Option(
         600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
@@ -47,6 +54,10 @@ def profile(
     measures nothing twice.
     Example: edgecost profile --target rpi5/onnxruntime-fp32-t1 --space nasbench201
     """
+    from dataclasses import replace
+
+    from edgecost.stages.cuts import PAIRS
+    from edgecost.stages.metering import metering
     from edgecost.stages.planning import PlanOptions, measure_config
     from edgecost.stages.profiling import profile_targets
     from edgecost.stages.targets import all_devices, select_targets
@@ -56,9 +67,16 @@ def profile(
         raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
     chosen = select_targets(all_devices(devices), target)
     options = PlanOptions(space, tuple(model), fit_models, held_out, seed, supernet, blocks, scaled)
-    config = measure_config(effort, rounds=rounds, seed=seed)
-    with progress("profile", quiet=json_) as bar:
-        runs = profile_targets(chosen, options, config, results, run, bar, CampaignLimits(patience_s=patience_s))
+    config = replace(measure_config(effort, rounds=rounds, seed=seed), energy=energy, cache="cold" if cold else "hot")
+    limits = CampaignLimits(patience_s=patience_s)
+    # what was chained in pairs is kept apart, since a table has one figure a kernel
+    plans = [(replace(options, cuts="cuts"), results), (replace(options, cuts="pairs"), results / PAIRS)]
+    with progress("profile", quiet=json_) as bar, metering(chosen, config) as connect:
+        runs = [
+            found
+            for wanted, folder in (plans if cuts else [(options, results)])
+            for found in profile_targets(chosen, wanted, config, folder, run, bar, limits, connect)
+        ]
     if json_:
         emit_json([r.to_dict() for r in runs])
     else:

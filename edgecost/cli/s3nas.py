@@ -126,7 +126,7 @@ def _all(
     removed, seeds, measuring, effort, devices, results = rest
     everything = AllOptions(options, final, seeds, removed_shares(removed))
     with progress("s3nas", quiet=quiet, detailed=True) as bar:
-        measure = boards(devices, effort, results, bar) if measuring else None
+        measure = boards(devices, effort, results, bar, energy=final.unit == "mj") if measuring else None
         chosen = [find_target(all_devices(devices), name)[1] for name in final.targets] if measuring else []
         return run_all(everything, folder, chosen, measure, bar)
 

@@ -55,7 +55,9 @@ def scale(
     budgets = budgets_of(target, cost, budget_ms, budget_mj)
     options = ScaleOptions(budgets, pricing_of(results, costs, cost), post, divisor, resolution_step)
     with progress("scale", quiet=json_) as bar:
-        answer = scale_file(network, options, out, boards(devices, effort, results, bar) if measure else None)
+        answer = scale_file(
+            network, options, out, boards(devices, effort, results, bar, energy=cost == "energy") if measure else None
+        )
     if json_:
         emit_json(answer)
     else:

@@ -9,10 +9,12 @@ import typer
 from edgecost.cli.costs import read_table
 from edgecost.cli.options import ResultsOption
 from edgecost.cli.output import JsonOption, emit_json, say, show_table
+from edgecost.cli.table_audit import audit
+from edgecost.cli.table_diff import diff
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show and export cost tables.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show, export, audit and compare cost tables.", no_args_is_help=True, rich_markup_mode=None)
 
 EmulatedOption = typer.Option(
     False, "--with-emulated", help="Let in what emulated processors gave; such latencies say nothing about hardware."
@@ -77,3 +79,7 @@ def export(
         emit_json({"file": str(file), "rows": len(table.rows())})
     else:
         typer.echo(f"{len(table.rows())} rows written to {file}")
+
+
+app.command()(audit)
+app.command()(diff)

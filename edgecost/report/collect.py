@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 import platform
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.report.cuts import CutsSection, cuts_section
 from edgecost.report.s3nas import S3nasSection, s3nas_section
 
 if TYPE_CHECKING:
     from profiler.tables.table import CostTable
 
-__all__ = ["LOOPBACK_NOTE", "ReportData", "collect"]
+__all__ = ["DISCLAIMERS", "ReportData", "collect"]
 
-LOOPBACK_NOTE = (
-    "These six boards are one machine: this machine's CPU in six configurations, not six boards. Servers, runtimes and "
-    "measurements are real; the figures say nothing about a Raspberry Pi, a Jetson or any other board."
-)
+DISCLAIMERS = {
+    "loopback": (
+        "These six boards are one machine: this machine's CPU in six configurations, not six boards. Servers, runtimes "
+        "and measurements are real; the figures say nothing about a Raspberry Pi, a Jetson or any other board."
+    ),
+    "simulated": (
+        "There are no such boards: they are simulated, to test how boards are measured. Servers, agent, campaign and "
+        "statistics are real; every figure is made up, and none says anything about any hardware."
+    ),
+}
+"""What a report says first, by what stood in for the boards."""
 
 
 @dataclass(slots=True)
@@ -31,6 +40,7 @@ class ReportData:
         kernels: rows of the heat map.
         parity: target -> points of its parity plot.
         closure: formatted rows of the closure table.
+        cuts: how networks were cut, None where that was not tried.
         search, winner, training: sections of the search, None where nothing was searched or verified.
         s3nas: the section of S3NAS, None where there is no run of it.
     """
@@ -39,13 +49,14 @@ class ReportData:
     created: str
     version: str
     host: str
-    loopback: str
+    disclaimer: str
     targets: list[dict[str, Any]]
     kernels: list[dict[str, Any]]
     cards: list[dict[str, str]] = field(default_factory=list)
     parity: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     parity_titles: dict[str, str] = field(default_factory=dict)
     closure: list[dict[str, Any]] = field(default_factory=list)
+    cuts: CutsSection | None = None
     search: dict[str, Any] | None = None
     winner: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
@@ -77,20 +88,27 @@ def collect(results: Path) -> ReportData:
         created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
         version=__version__,
         host=_host(headers),
-        loopback=LOOPBACK_NOTE if any(h["device"].get("emulation") == "loopback" for h in headers.values()) else "",
+        disclaimer=_disclaimer(headers.values()),
         targets=targets,
         kernels=_kernels(table),
     )
     _add_closure(data, table, results)
+    data.cuts = cuts_section(results)
     _add_search(data, table, results)
     data.s3nas = s3nas_section(results)
     if data.s3nas is not None:
         data.notes += data.s3nas.notes
+    data.notes += table.notes
     if table.corrupt_lines:
         data.notes.append(f"{table.corrupt_lines} corrupt journal lines were skipped.")
     if any("sensor_missing" in r.issues for r in table.rows()):
         data.notes.append("No power sensor could be read: energy is null with the code sensor_missing, never a guess.")
     return data
+
+
+def _disclaimer(headers: Iterable[dict[str, Any]]) -> str:
+    emulations = {header["device"].get("emulation") for header in headers}
+    return " ".join(text for name, text in DISCLAIMERS.items() if name in emulations)
 
 
 def _run_headers(results: Path) -> dict[str, dict[str, Any]]:

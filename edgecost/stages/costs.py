@@ -22,6 +22,7 @@ __all__ = [
     "fit_and_save",
     "fit_model",
     "load_table",
+    "predict_energy",
     "predict_file",
     "resolve_target",
     "row_dict",
@@ -50,6 +51,7 @@ def load_table(results: Path, *, with_emulated: bool = False) -> CostTable:
 
     Raises:
         StorageError: when there is no run.
+        ConfigError: when some are of simulated boards and others are not.
     """
     from profiler.tables.table import CostTable
 
@@ -125,6 +127,10 @@ def row_dict(row: Row) -> dict[str, Any]:
         "issues": list(row.issues),
         "split": row.split,
         "energy_mj": row.energy_mj,
+        "energy_u_mj": row.energy_u_mj,
+        "energy_gross_mj": row.energy_gross_mj,
+        "energy_upper_mj": row.energy_upper_mj,
+        "energy_scope": row.energy_scope,
     }
 
 
@@ -211,6 +217,37 @@ def _percent(row: dict[str, Any]) -> dict[str, Any]:
     scaled = {k: None if row[k] is None else 100 * row[k] for k in ("mape", "rmspe", "within_5", "within_10")}
     answer = {"target": row["target_id"], **{k: v for k, v in row.items() if k != "target_id"}, **scaled}
     return {**answer, "headline": row["model"] == HEADLINE_MODEL}
+
+
+def predict_energy(table: CostTable, path: Path, target: str) -> dict[str, Any]:
+    """What an ONNX file draws on a target, in mJ a run; unknown operators make it a lower bound.
+
+    Raises:
+        UnknownWorkload, ConfigError: as `EnergyModel.fit`.
+    """
+    from predictors.energy import EnergyModel
+    from profiler.workloads.importer import read_onnx
+
+    target_id = resolve_target(table, target)
+    read = read_onnx(path)
+    found = EnergyModel().fit(table, target_id).estimate(read.workload)
+    complete = found.complete and not read.unsupported
+    interval = f"{found.low_mj:.3f} to {found.high_mj:.3f} mJ at {found.level:.0%}"
+    return {
+        "target": target_id,
+        "model": str(path),
+        "energy_mj": found.energy_mj,
+        "low_mj": _finite(found.low_mj),
+        "high_mj": _finite(found.high_mj) if complete else None,
+        "scope": found.scope,
+        "level": found.level,
+        "complete": complete,
+        "not_covered": [*found.missing, *(f"{u.name or u.op_type}: {u.reason}" for u in read.unsupported)],
+        "unsupported": [{"name": u.name, "op_type": u.op_type, "reason": u.reason} for u in read.unsupported],
+        "sentence": f"{found.energy_mj:.3f} mJ a run above rest ({interval}; {found.scope})"
+        if complete
+        else f"at least {found.energy_mj:.3f} mJ a run above rest ({found.scope}): parts are not covered",
+    }
 
 
 def predict_file(table: CostTable, path: Path, target: str) -> dict[str, Any]:

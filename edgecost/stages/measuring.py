@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.stages.metering import metering
 from edgecost.stages.places import artefact_cache
 from edgecost.stages.planning import measure_config
 from edgecost.stages.targets import find_target
@@ -33,6 +34,7 @@ def measure_workload(
     results: Path,
     progress: Progress | None = None,
     purpose: str = "verify",
+    energy: bool = False,
 ) -> Row:
     """Measure a workload end to end on a target; what was journaled before is not measured again.
 
@@ -44,13 +46,16 @@ def measure_workload(
         results: where the run goes: RESULTS/<device>/<purpose>-<target>-<key>-<effort>.
         progress: is told what happens.
         purpose: the first word of the run's name.
+        energy: whether its energy is measured too; the run's name then ends in "-energy".
 
     Raises:
         ConfigError: for a target that is not among the devices, or an unknown effort.
         DeviceError: when the board cannot be used.
         MeasurementError: when the measurement failed on the board.
     """
-    rows, run_dir = _measured(devices, target, [workload], effort, results, progress, purpose, workload.key[:8], ROUNDS)
+    rows, run_dir = _measured(
+        devices, target, [workload], effort, results, progress, purpose, workload.key[:8], ROUNDS, energy
+    )
     row = rows[workload.key]
     if not row.has_figure:
         raise MeasurementError(f"the network could not be measured on {row.target_id}: {row.status}; see {run_dir}")
@@ -86,6 +91,7 @@ def _measured(
     purpose: str,
     name: str,
     rounds: int,
+    energy: bool = False,
 ) -> tuple[dict[str, Row], Path]:
     from profiler.fleet.sessions.session import connect
     from profiler.measure.campaign import Campaign
@@ -95,10 +101,10 @@ def _measured(
     from profiler.workloads.artefacts import ArtefactCache
 
     device, found = find_target(devices, target)
-    config = replace(measure_config(effort), rounds=rounds)
-    run_id = f"{purpose}-{found.id.split('/', 1)[1]}-{name}-{effort}"
-    with Lowerings(ArtefactCache(artefact_cache())) as source:
-        campaign = Campaign(connect, source, results, config, progress)
+    config = replace(measure_config(effort), rounds=rounds, energy=energy)
+    run_id = f"{purpose}-{found.id.split('/', 1)[1]}-{name}-{effort}{'-energy' if energy else ''}"
+    with Lowerings(ArtefactCache(artefact_cache())) as source, metering([(device, found)], config, connect) as session:
+        campaign = Campaign(session or connect, source, results, config, progress)
         run = campaign.run(device, found, model_jobs(workloads), run_id)
     rows = CostTable.from_runs([run.run_dir]).rows(target_id=found.id, kind="model", with_failed=True)
     return {row.key: row for row in rows}, run.run_dir

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgecost.stages.spaces import chosen_space
 from profiler.errors import ConfigError
@@ -27,10 +28,13 @@ EFFORTS: dict[str, MeasureConfig] = {
     "record": MeasureConfig(),
     "quick": MeasureConfig(
         rounds=3, min_batch_s=0.002, warmup_runs=3, warmup_s=0.02, min_batches=12, target_half_width=0.01,
-        cap_s=0.12, job_timeout_s=60.0,
+        cap_s=0.12, job_timeout_s=60.0, cool_s=0.0, sentinel_jobs=50, sentinel_s=60.0, sentinel_drift=0.1,
+        sentinel_tries=1, retries=0,
     ),
 }  # fmt: skip
-"""record: the protocol as it stands. quick: the same protocol in tenths of a second a job, with wider intervals."""
+"""record: the protocol as it stands. quick: the same protocol in tenths of a second a job, with wider intervals: it
+waits for no board to cool, tries no noisy figure again, and its sentinel, every 50 jobs, finds only what is out of all
+proportion."""
 
 TYPICAL_OF = 25
 """So many random networks say how many parameters a typical one has."""
@@ -54,6 +58,8 @@ class PlanOptions:
         supernet: a bundled supernet's name or a YAML file, for the space "mixconv"; None is the space's own.
         blocks: of the space, its blocks are measured instead of its kernels.
         scaled: so many blocks of scaled and post-processed networks besides, from which the cost of others is learnt.
+        cuts: "cuts": of the whole networks the kernels under every way of cutting them; "pairs": those of the fused
+            kernels that can be chained in pairs, in pairs, and no networks.
     """
 
     space: str | None = None
@@ -64,6 +70,7 @@ class PlanOptions:
     supernet: str | None = None
     blocks: bool = False
     scaled: int = 0
+    cuts: Literal["", "cuts", "pairs"] = ""
 
 
 def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> MeasureConfig:
@@ -193,6 +200,8 @@ def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
     files = [_read_model(path) for path in options.models]
     # an accelerator has no such caches, and its compiler may take nothing behind an operator that it does not know
     ballast_of = 0 if target.accelerator else of_space.typical_params
+    if options.cuts:
+        return _cut_jobs(options, [*of_space.fit, *files], of_space.held_out, target)
     kernels = kernels_of([*of_space.covering, *files], target.runtime, target.precision)
     return (
         *kernel_plan_jobs(kernel_jobs(kernels, target.runtime, target.precision)),
@@ -202,11 +211,34 @@ def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
     )
 
 
+def _cut_jobs(
+    options: PlanOptions, fit: Sequence[Workload], held_out: Sequence[Workload], target: Target
+) -> tuple[Job, ...]:
+    """What a comparison of cuts needs: the kernels of these networks and no others, so that their number is bounded."""
+    from profiler.workloads.cuts import kernels_of_cuts
+    from profiler.workloads.fusion import kernels_of
+    from profiler.workloads.isolation import kernel_jobs
+
+    if options.blocks or options.scaled:
+        raise ConfigError("--cuts is about kernels; measure blocks in a run of their own with --blocks")
+    where = target.runtime, target.precision
+    networks = [*fit, *held_out]
+    if options.cuts == "pairs":
+        return tuple(kernel_plan_jobs(kernel_jobs(kernels_of(networks, *where), *where, paired=True)))
+    kernels = kernels_of_cuts(networks, *where, target.accelerator)
+    return (
+        *kernel_plan_jobs(kernel_jobs(kernels, *where)),
+        *model_jobs(fit, "fit"),
+        *model_jobs(held_out, "held_out"),
+    )
+
+
 def default_run_id(options: PlanOptions, config: MeasureConfig) -> str:
     """The name of a run that the same command finds again."""
     what = [options.space, [str(m) for m in options.models], options.fit_models, options.held_out, options.seed]
     what += [options.supernet, options.blocks] if options.supernet is not None or options.blocks else []
     what += [options.scaled] if options.scaled else []
+    what += [options.cuts] if options.cuts else []
     digest = hashlib.sha256(json.dumps([what, config.to_dict()], sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9._]+", "-", options.space or "models")[:40]
     return f"{name}{'-blocks' if options.blocks else ''}-{digest}"

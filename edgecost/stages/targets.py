@@ -38,7 +38,7 @@ def declared_entries(devices_file: Path | None) -> dict[str, DeviceEntry]:
 def _files(devices_file: Path | None) -> list[Path]:
     if devices_file is not None:
         return [devices_file]
-    folders = (Path(), fleet_root(), fleet_root() / "aarch64")
+    folders = (Path(), fleet_root(), fleet_root() / "simulated", fleet_root() / "aarch64")
     found = [folder / "devices.yaml" for folder in folders if (folder / "devices.yaml").exists()]
     if not found:
         raise ConfigError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
+
+from . import leaf
 
 CPUFREQ = "/sys/devices/system/cpu/cpu%d/cpufreq/%s"
 CAPACITY = "/sys/devices/system/cpu/cpu%d/cpu_capacity"
 POLICIES = "/sys/devices/system/cpu/cpufreq"
+MOST_CPUS = 4096
 
 ALIKE = 0.05
 """Cores without a capacity are of one kind if their highest clocks differ by no more: the best cores of a desktop
@@ -17,26 +19,27 @@ processor may be clocked a little higher than the others, and are not another ki
 
 def text(path: str) -> Optional[str]:
     """The beginning of a small file, stripped; None where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(65536).decode("utf-8", "replace").strip().strip("\0")
-    except OSError:
-        return None
+    return leaf.current().read(path)
 
 
 def number(path: str) -> Optional[int]:
     """The integer that a file holds; None where it holds none."""
-    try:
-        return int(text(path) or "")
-    except ValueError:
-        return None
+    return leaf.current().number(path)
 
 
 def allowed_cpus() -> List[int]:
     """The CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+    return leaf.current().affinity()
+
+
+def listed(words: str) -> List[int]:
+    """The numbers that the kernel writes as "0-3,6" or "0 1 2"; those that are none are passed over."""
+    found: Set[int] = set()
+    for word in words.replace(",", " ").split():
+        low, _, high = word.partition("-")
+        if low.isdigit() and (not high or high.isdigit()):
+            found.update(range(int(low), min(int(high or low), int(low) + MOST_CPUS) + 1))
+    return sorted(found)
 
 
 def ranges(numbers: List[int]) -> str:
@@ -111,7 +114,7 @@ def _alike(kind: Dict[str, Any], capacity: Optional[int], max_mhz: Optional[int]
 def _policies() -> Dict[int, int]:
     """The highest clock in kHz by CPU, as its policy has it: a core that sleeps may show none of its own."""
     found = {}
-    for folder in glob.glob(os.path.join(POLICIES, "policy*")):
+    for folder in leaf.current().glob(os.path.join(POLICIES, "policy*")):
         khz = number(os.path.join(folder, "cpuinfo_max_freq"))
         for word in (text(os.path.join(folder, "related_cpus")) or "").split():
             if khz and word.isdigit():

@@ -9,9 +9,9 @@ import platform
 import sys
 from typing import Any, Dict, List, Optional
 
-from . import environments, plugins
-from .cpus import allowed_cpus, clusters, frequency_mhz, governor, is_pinned, number, ranges, text
-from .worker.sensors import counters
+from . import environments, leaf, plugins
+from .cpus import allowed_cpus, clusters, frequency_mhz, governor, is_pinned, listed, number, ranges, text
+from .sensors import available
 
 DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
@@ -20,6 +20,8 @@ DISTRIBUTIONS = {
     "numpy": ("numpy",),
 }
 """Under which names the runtimes are packaged, in the order in which the worker prefers them."""
+
+ONLINE = "/sys/devices/system/cpu/online"
 
 
 def facts(workdir: Optional[str] = None) -> Dict[str, Any]:
@@ -36,10 +38,10 @@ def facts(workdir: Optional[str] = None) -> Dict[str, Any]:
     return {
         "machine_id": machine_id(),
         "cpu_model": cpu_model(),
-        "arch": platform.machine(),
-        "logical_cores": os.cpu_count() or 1,
-        "memory_mb": _memory_mb(),
-        "kernel": platform.release(),
+        "arch": _arch(),
+        "logical_cores": len(listed(text(ONLINE) or "")) or os.cpu_count() or 1,
+        "memory_mb": memory_mb(),
+        "kernel": text("/proc/sys/kernel/osrelease") or platform.release(),
         "os": _os_name(),
         "libc": _libc(),
         "python": platform.python_version(),
@@ -51,7 +53,7 @@ def facts(workdir: Optional[str] = None) -> Dict[str, Any]:
         },
         "clusters": clusters(allowed_cpus()),
         "markers": markers(),
-        "energy_sensor": "rapl" if counters() else None,
+        "energy_sensor": available(leaf.current()),
         "governor": now["governor"],
         "pinned": now["pinned"],
         "affinity": now["affinity"],
@@ -64,7 +66,7 @@ def moment() -> Dict[str, Any]:
     """Load, clock and temperature at this moment; None where the machine does not tell."""
     cpus = allowed_cpus()
     return {
-        "load_1min": round(os.getloadavg()[0], 2),
+        "load_1min": load_1min(),
         "cpu_pressure_10s": _pressure(),
         "freq_mhz": frequency_mhz(cpus),
         "governor": governor(cpus),
@@ -76,9 +78,22 @@ def moment() -> Dict[str, Any]:
 
 def _temperature_c() -> Optional[float]:
     """The hottest thermal zone; values that no silicon survives are a driver's way of saying "none"."""
-    found = [number(path) for path in glob.glob("/sys/class/thermal/thermal_zone*/temp")]
-    plausible = [value / 1000 for value in found if value is not None and -60000 < value < 150000 and value]
+    found = [number(path) for path in leaf.current().glob("/sys/class/thermal/thermal_zone*/temp")]
+    plausible = [value / 1000 for value in found if value is not None and is_plausible(value)]
     return round(max(plausible), 1) if plausible else None
+
+
+def is_plausible(thousandths: int) -> bool:
+    """Whether a temperature is one; 0 is what drivers say that do not know."""
+    return thousandths != 0 and -60000 < thousandths < 150000
+
+
+def load_1min() -> Optional[float]:
+    """The load average of the last minute."""
+    try:
+        return float((text("/proc/loadavg") or "").split()[0])
+    except (IndexError, ValueError):
+        return None
 
 
 def _pressure() -> Optional[float]:
@@ -148,6 +163,7 @@ def runtime_versions(provisioned: Optional[Dict[str, environments.Environment]] 
         version = environment.distributions.get(runtime)
         if runtime not in found and version:
             found[runtime] = version
+    found.update(leaf.current().runtimes)
     return found
 
 
@@ -169,7 +185,16 @@ def _version_on_path(distribution: str, path: List[str]) -> Optional[str]:
     return None
 
 
-def _memory_mb() -> Optional[int]:
+def _arch() -> str:
+    # of an emulated process, the kernel's own word is that of its host
+    return (text("/proc/sys/kernel/arch") if leaf.current().simulated else None) or platform.machine()
+
+
+def memory_mb() -> Optional[int]:
+    """Of the machine."""
+    words = (text("/proc/meminfo") or "").split()
+    if words[:1] == ["MemTotal:"] and words[1:2] and words[1].isdigit():
+        return int(words[1]) >> 10
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
     except (OSError, ValueError):

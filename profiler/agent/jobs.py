@@ -1,22 +1,28 @@
 """What a job must hold, so that nobody trips over a field that is missing once it is its turn.
 
     {"id", "path", "format", "runtime", "precision", "threads", "inputs", "layout", "expected", "config",
-     "fresh", "cpus", "memory_mb", "accelerator", "library", "allow_fallback"}
+     "fresh", "cpus", "memory_mb", "accelerator", "library", "allow_fallback",
+     "board": {"governor", "clock", "heat": {"zones", "files", "throttle_command", "throttle_file", "throttle_bits"},
+               "sensors", "meter"}}
 
-The last six may be missing: no new worker, no bounds, the runtime's own way on the CPU.
+From "fresh" on all may be missing: no new worker, no bounds, the runtime's own way on the CPU; nothing is pinned, all
+thermal zones count, nothing tells of throttling, and power is read from what needs no declaration.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from . import runtimes
-from .worker.timing import Settings
+from .worker.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+CLOCK = re.compile(r"[1-9][0-9]{0,5}(\.[0-9]{1,3})?")
 MOST_CPU = 65535
 MOST_MEMORY_MB = 1 << 30
+MOST_ITEMS = 64
+MOST_BIT = 63
 
 
 class BadRequest(Exception):
@@ -50,6 +56,7 @@ def check_job(request: Any) -> Dict[str, Any]:
     if expected is not None and not _is_reference(expected):
         raise BadRequest("job.expected must hold size, rms, and as many values as indices, at least one")
     _check_bounds(request)
+    _check_board(request.get("board", {}))
     return request
 
 
@@ -91,3 +98,35 @@ def _check_bounds(request: Dict[str, Any]) -> None:
     memory_mb = request.get("memory_mb")
     if memory_mb is not None and not _whole(memory_mb, 1, MOST_MEMORY_MB):
         raise BadRequest("job.memory_mb must be a whole number >= 1, or null")
+
+
+def _check_board(board: Any) -> None:
+    if not isinstance(board, dict):
+        raise BadRequest("job.board must be an object")
+    governor = board.get("governor", "")
+    if not isinstance(governor, str) or (governor and not NAME.fullmatch(governor)):
+        raise BadRequest("job.board.governor must be a governor's name, or empty")
+    if not _is_clock(board.get("clock", "unpinned")):
+        raise BadRequest('job.board.clock must be MHz as a text, or "unpinned"')
+    heat = board.get("heat", {})
+    if not isinstance(heat, dict):
+        raise BadRequest("job.board.heat must be an object")
+    for name in ("zones", "files", "throttle_command"):
+        if not _listed(heat.get(name, []), lambda item: isinstance(item, str)):
+            raise BadRequest("job.board.heat.%s must be a list of at most %d texts" % (name, MOST_ITEMS))
+    if not isinstance(heat.get("throttle_file", ""), str):
+        raise BadRequest("job.board.heat.throttle_file must be a text")
+    if not _listed(heat.get("throttle_bits", []), lambda item: _whole(item, 0, MOST_BIT)):
+        raise BadRequest("job.board.heat.throttle_bits must be a list of bits from 0 to %d" % MOST_BIT)
+    if not _listed(board.get("sensors", []), lambda item: isinstance(item, dict)):
+        raise BadRequest("job.board.sensors must be a list of at most %d objects" % MOST_ITEMS)
+    if not isinstance(board.get("meter", False), bool):
+        raise BadRequest("job.board.meter must be true or false")
+
+
+def _listed(items: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(items, list) and len(items) <= MOST_ITEMS and all(fits(item) for item in items)
+
+
+def _is_clock(clock: Any) -> bool:
+    return isinstance(clock, str) and (clock == "unpinned" or bool(CLOCK.fullmatch(clock)))

@@ -1,7 +1,7 @@
 """The leaf: all that a measurement asks of the board itself, in one place.
 
-Clock, sleep, the kernel's files, programs, and what is done beside a measurement. A simulated board replaces it, and
-nothing else, by naming a plug-in in its environment; everywhere else it is the machine.
+Clock, sleep, the kernel's files, programs, cores, caches, and what is done beside a measurement. A simulated board
+replaces it, and nothing else, by naming a plug-in in its environment; everywhere else it is the machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import subprocess
 import threading
 import time
-from typing import Callable, List, Optional, Sequence
+from types import MappingProxyType
+from typing import Callable, FrozenSet, List, Mapping, Optional, Sequence
 
 from . import plugins
 
@@ -22,6 +23,9 @@ VARIABLE = "EDGECOST_LEAF"
 MOST_BYTES = 65536
 """So much of a file is read: those of the kernel are smaller."""
 
+PIECE_BYTES = 256 << 10
+"""So much is copied at once to fill the caches: longer copies are written past them by some C libraries."""
+
 
 class Beside:
     """Something that is done again and again beside a measurement, until it is stopped.
@@ -29,11 +33,13 @@ class Beside:
     Args:
         period_s: from one beginning to the next.
         call: what is done; an error ends it, and `error` has it.
+        cpus: where, rather than wherever the measurement runs; none: wherever there is room.
     """
 
-    def __init__(self, period_s: float, call: Callable[[], None]) -> None:
+    def __init__(self, period_s: float, call: Callable[[], None], cpus: Sequence[int] = ()) -> None:
         self.error: Optional[BaseException] = None
         self._call = call
+        self._cpus = cpus
         self._period_s = period_s
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -45,7 +51,7 @@ class Beside:
         self._thread.join()
 
     def _work(self) -> None:
-        _be_modest()
+        _be_modest(self._cpus)
         due = time.monotonic()
         while not self._end.wait(max(0.0, due - time.monotonic())):
             try:
@@ -57,11 +63,18 @@ class Beside:
             due = max(due + self._period_s, time.monotonic())
 
 
-def _be_modest() -> None:
-    """Have the measurement go first: on Linux, priorities are each thread's own."""
+def _be_modest(cpus: Sequence[int]) -> None:
+    """Have the measurement go first: on Linux, priorities and CPUs are each thread's own."""
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        thread = threading.get_native_id()
+        before = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(before + 10, 19))
     except (AttributeError, OSError):  # Python 3.7 has no native ids
+        pass
+    try:
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+    except (AttributeError, OSError):
         pass
 
 
@@ -70,13 +83,18 @@ class Leaf:
 
     Attributes:
         simulated: whether it is none, and every figure has to say so.
+        runtimes: versions of runtimes that are part of it and no installed packages, by name.
     """
 
     simulated = False
+    runtimes: Mapping[str, str] = MappingProxyType({})
 
-    def clock_ns(self) -> int:
-        """What durations are taken by: monotonic, the finest there is."""
-        return time.perf_counter_ns()
+    clock_ns: Callable[[], int] = staticmethod(time.perf_counter_ns)
+    """What durations are taken by: monotonic, the finest there is. Every reading has to move it, however little.
+
+    It is the function itself, so that nothing of ours lies between a sample and the clock."""
+
+    _spare: FrozenSet[int] = frozenset()
 
     def monotonic(self) -> float:
         """Seconds, monotonic."""
@@ -123,7 +141,39 @@ class Leaf:
 
     def beside(self, period_s: float, call: Callable[[], None]) -> Beside:
         """Begin to do something beside the measurement; it goes on until it is stopped."""
-        return Beside(period_s, call)
+        return Beside(period_s, call, sorted(self._spare))
+
+    def affinity(self) -> List[int]:
+        """The CPUs that this process may run on, sorted."""
+        if hasattr(os, "sched_getaffinity"):
+            return sorted(os.sched_getaffinity(0))
+        return list(range(os.cpu_count() or 1))
+
+    def bind(self, cpus: Sequence[int]) -> None:
+        """Have this process run on these CPUs only; what is done beside it may still use the others.
+
+        Raises:
+            OSError, ValueError, OverflowError, AttributeError: one of them cannot be had.
+        """
+        before = set(self.affinity())
+        os.sched_setaffinity(0, cpus)
+        self._spare = (self._spare | before) - frozenset(cpus)
+
+    def evictor(self, size_bytes: int) -> Callable[[], None]:
+        """What overwrites so much memory when it is called, so that the caches hold nothing else.
+
+        Raises:
+            MemoryError: there is not so much.
+        """
+        piece = memoryview(b"\xa5" * PIECE_BYTES)
+        rounded = -(-size_bytes // PIECE_BYTES) * PIECE_BYTES
+        whole = memoryview(bytearray(rounded))
+
+        def evict() -> None:
+            for start in range(0, rounded, PIECE_BYTES):
+                whole[start : start + PIECE_BYTES] = piece
+
+        return evict
 
 
 _leaf: Optional[Leaf] = None

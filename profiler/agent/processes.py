@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import List, NamedTuple, Optional
 
+from . import leaf
+
 PROC = "/proc"
 
 _AFTER_NAME = 2
@@ -68,8 +70,4 @@ def environment_of(pid: int) -> bytes:
 
 def boot_id() -> str:
     """Changes with every boot; "" where the kernel does not tell."""
-    try:
-        with open(PROC + "/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+    return leaf.current().read(PROC + "/sys/kernel/random/boot_id") or ""

@@ -8,9 +8,10 @@ import sys
 import time
 from typing import List, Tuple
 
-from . import boardlease, processes
+from . import boardlease, leaf, processes
 from .daemon.child import MARK
 from .place import lease_of
+from .worker.pinning import Pins
 
 TERM_S = 2.0
 KILL_S = 5.0
@@ -41,6 +42,7 @@ def end(workdir: str, pid: int, start: str) -> int:
         else:
             return _refuse("process %d cannot be ended" % pid)
     sweep()
+    Pins(leaf.current(), workdir).restore()  # if it was killed, it could not
     return 0
 
 

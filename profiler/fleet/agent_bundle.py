@@ -54,7 +54,9 @@ def build_agent(plugins: tuple[AgentPlugin, ...] = ()) -> tuple[bytes, str]:
     sources = dict(_sources(resources.files("profiler.agent"), PACKAGE))
     sources["__main__.py"] = _MAIN.encode()
     for plugin in plugins:
-        sources[f"{PACKAGE}/plugins/{plugin.name}.py"] = plugin.source.encode()
+        place = f"{PACKAGE}/plugins/{plugin.name}"
+        sources[f"{place}/__init__.py" if plugin.modules else f"{place}.py"] = plugin.source.encode()
+        sources.update({f"{place}/{path}": source.encode() for path, source in plugin.modules})
     if plugins:
         named = {plugin.name: plugin.distributions for plugin in sorted(plugins, key=lambda plugin: plugin.name)}
         sources[f"{PACKAGE}/plugins/__init__.py"] = _PLUGINS.format(named).encode()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from profiler.errors import ConfigError
@@ -28,6 +28,7 @@ __all__ = [
     "RuntimeSpec",
     "agent_plugins",
     "check_configuration",
+    "is_known",
     "known_names",
     "known_runtimes",
     "rules_of",
@@ -118,6 +119,9 @@ _BUILT_IN: Mapping[str, RuntimeSpec] = {
     )
 }
 
+_WITH_AGENT: Mapping[str, str] = {"simulated": "profiler.fleet.virtual.simulated.runtime"}
+"""Runtimes of the project that no real board has, and that travel as plug-ins do: where the SPEC of each is."""
+
 # -------------------------------------------------------------------- looking one up
 
 _passed: Mapping[str, RuntimeSpec] = {}
@@ -134,7 +138,7 @@ def using(*specs: RuntimeSpec) -> Iterator[None]:
     global _passed
     before = _passed
     for spec in specs:
-        if spec.name in _BUILT_IN or spec.name in before:
+        if spec.name in _BUILT_IN or spec.name in _WITH_AGENT or spec.name in before:
             raise ConfigError(f"the runtime {spec.name!r} is there already: give the plug-in another name")
     _passed = {**before, **{spec.name: spec for spec in specs}}
     try:
@@ -144,8 +148,13 @@ def using(*specs: RuntimeSpec) -> Iterator[None]:
 
 
 def known_names() -> tuple[str, ...]:
-    """The names of all runtimes; no plug-in is imported for it."""
+    """The names of all runtimes that a board may have; no plug-in is imported for it."""
     return tuple(dict.fromkeys((*_BUILT_IN, *_passed, *sorted(_entry_points()))))
+
+
+def is_known(name: str) -> bool:
+    """Whether figures of this runtime can be: it is one of `known_names`, or that of simulated boards."""
+    return name in _WITH_AGENT or name in known_names()
 
 
 def known_runtimes() -> dict[str, RuntimeSpec]:
@@ -166,6 +175,9 @@ def runtime_spec(name: str) -> RuntimeSpec:
     spec = _BUILT_IN.get(name) or _passed.get(name)
     if spec is not None:
         return spec
+    if name in _WITH_AGENT:
+        found: RuntimeSpec = import_module(_WITH_AGENT[name]).SPEC
+        return found
     if name not in _entry_points():
         raise ConfigError(
             f"there is no runtime {name!r}: choose one of {', '.join(known_names())}, or install the plug-in that has "

@@ -19,6 +19,9 @@ def probing_config(job_timeout_s: float) -> MeasureConfig:
         min_batches=3,
         cap_s=0.2,
         job_timeout_s=job_timeout_s,
+        observe_hz=0.0,
+        pin=False,
+        cool_s=0.0,
     )
 
 

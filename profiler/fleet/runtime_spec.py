@@ -33,13 +33,15 @@ class AgentPlugin:
 
     Attributes:
         name: of the runtime, and of the module among the agent's plug-ins.
-        source: of that module.
+        source: of that module; of its `__init__` where it is a package.
         distributions: see RuntimeSpec.
+        modules: of a package, the other modules: path below its folder, and source.
     """
 
     name: str
     source: str
     distributions: tuple[str, ...] = ()
+    modules: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class RuntimeSpec:
         accelerators: what may be asked for; "" is the runtime's own default.
         distributions: under which names it is packaged, in the order in which the agent prefers them.
         requirements: what provisioning installs, by accelerator; "" stands in for those that are not named.
-        agent_module: the module that runs on the board, as a file or as its text; None for built-in runtimes.
+        agent_module: the module that runs on the board, as a file, as the folder of a package, or as its text; None for
+            built-in runtimes.
         fuses_like: the built-in runtime whose rules of fusion and isolation apply; "none": every operator a kernel.
         int8_reference: the first output of a full int8 file for `seeded_inputs`, channel-first, in real values, as
             this machine finds it; None: an int8 output is held against float32.
@@ -106,11 +109,16 @@ class RuntimeSpec:
             return None
         if isinstance(self.agent_module, str):
             return AgentPlugin(self.name, self.agent_module, self.distributions)
+        place = self.agent_module
         try:
-            source = self.agent_module.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            if not place.is_dir():
+                return AgentPlugin(self.name, place.read_text("utf-8"), self.distributions)
+            found = {path.relative_to(place).as_posix(): path.read_text("utf-8") for path in place.rglob("*.py")}
+            source = found.pop("__init__.py")
+        except (OSError, UnicodeDecodeError, KeyError) as error:
+            problem = "it has no __init__.py" if isinstance(error, KeyError) else error
             raise ConfigError(
-                f"the agent module {self.agent_module} of the runtime {self.name!r} cannot be read ({error}): "
+                f"the agent module {place} of the runtime {self.name!r} cannot be read ({problem}): "
                 "install the plug-in anew"
             ) from error
-        return AgentPlugin(self.name, source, self.distributions)
+        return AgentPlugin(self.name, source, self.distributions, tuple(sorted(found.items())))

@@ -120,6 +120,10 @@ class Sensor:
     channels: tuple[str, ...] = ()
     update_hz: float | None = None
     forks: bool = False
+    gain: float | None = None
+    offset_uw: float | None = None
+    gain_u: float | None = None
+    offset_u_uw: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,13 @@ class BoardJob:
         key: its job key; a board that has done a job of this key answers from its own journal.
         artefact: what runs.
         fresh: whether a new worker process is to be started for it.
+        half_width: how narrow the interval of its median has to be, relatively; None: as the configuration says.
     """
 
     key: str
     artefact: Any
     fresh: bool = False
+    half_width: float | None = None
 
 
 class Board(Protocol):

@@ -9,12 +9,9 @@ continues an interrupted run with the jobs that are missing, and takes what the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from profiler.fleet.sessions.identity import session_id
 from profiler.fleet.targets import Device, Target
 from profiler.measure.board import ArtefactSource, SessionFactory
 from profiler.measure.config import MeasureConfig
-from profiler.measure.execution import Execution, Outcome
+from profiler.measure.execution import Execution
 from profiler.measure.jobs import Job, subjects_of
 from profiler.measure.journal import Journal
 from profiler.measure.ledger import Ledger
@@ -31,18 +28,12 @@ from profiler.measure.link import CampaignStopped, Link
 from profiler.measure.plan import RoundPlan
 from profiler.measure.preparation import Preparation, Prepared
 from profiler.measure.progress import NullProgress, Progress
-from profiler.measure.record import Measurement
-from profiler.measure.runfolder import RunFolder, stable_facts
+from profiler.measure.runfolder import RunFolder
+from profiler.measure.scribe import PROTOCOL_VERSION, Scribe, digest
+from profiler.measure.sentinel import sentinel_job
+from profiler.measure.sufficiency import Sufficiency
 
 __all__ = ["PROTOCOL_VERSION", "Campaign", "CampaignResult", "CampaignStopped", "Job", "session_name"]
-
-PROTOCOL_VERSION = 1
-"""Part of every job key: a change in how a job is measured raises it."""
-
-_MAX_ERROR_CHARACTERS = 500
-
-_ALWAYS = {"qemu": ("emulated",), "simulated": ("simulated",)}
-"""Issues that every figure of a device has, by its emulation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +46,8 @@ class CampaignResult:
         resumed: jobs found in the journal and not measured again.
         skipped: jobs left out because an earlier round ended in a failure of their own.
         failures: how many of the jobs journaled now failed, by status.
+        repeated: how often a job was measured once more in its round, for the sentinel or a gate.
+        sufficiency: how many of the run's figures are known as closely as was asked for, and what the others lack.
     """
 
     run_dir: Path
@@ -62,6 +55,8 @@ class CampaignResult:
     resumed: int
     skipped: int
     failures: dict[str, int] = field(default_factory=dict)
+    repeated: int = 0
+    sufficiency: Sufficiency = field(default_factory=Sufficiency)
 
 
 class Campaign:
@@ -109,7 +104,8 @@ class Campaign:
         """
         folder = RunFolder.create(self.results_dir, device.id, run_id)
         folder.check_same(device, target, self.config)
-        plan = RoundPlan(jobs, self.config.seed)
+        plan = RoundPlan(jobs, self.config.seed, mirrored=self.config.energy)
+        watchers = [sentinel_job()] if self.config.sentinel_jobs else []
 
         def check(facts: dict[str, Any]) -> None:
             # also after a reconnect: what answers now must still be the board that the run was begun with
@@ -119,15 +115,15 @@ class Campaign:
         link = Link(
             self.session_factory, device, session, check, self.limits, self.progress, self.stop, met=folder.is_begun
         )
-        wanted = (job for group in plan.groups(0) for job in group)
+        wanted = (*watchers, *(job for group in plan.groups(0) for job in group))
         with (
             Journal(folder.journal_path) as journal,
             Preparation(self.source, target, wanted, self.stop) as preparation,
         ):
-            folder.add_subjects(subjects_of(jobs))
+            folder.add_subjects(subjects_of([*jobs, *watchers]))
             with link:
-                scribe = _Scribe(journal, device, target, link)
-                ledger = Ledger(plan, self.config.rounds, scribe.job_key)
+                scribe = Scribe(journal, device, target, link)
+                ledger = Ledger(plan, self.config, scribe.job_key)
                 corrupt = ledger.read(folder.journal_path)
                 if corrupt:
                     self.progress.message(f"{folder.journal_path}: {corrupt} corrupt lines skipped")
@@ -136,67 +132,27 @@ class Campaign:
                 if self.gate is not None:
                     self.gate()
                 Execution(
-                    link, ledger, plan, preparation, scribe.record, target, self.config, self.limits, self.progress,
-                    self.stop,
+                    link, ledger, plan, preparation, scribe, self._sentinel(preparation, target), target, self.config,
+                    self.limits, self.progress, self.stop,
                 ).run()  # fmt: skip
                 link.finish()
-        failures = dict(sorted(ledger.failures.items()))
-        return CampaignResult(folder.path, ledger.measured, ledger.resumed, ledger.skipped(), failures)
+        worth = ledger.tally.sufficiency()
+        if not worth.is_enough:
+            self.progress.message(f"{target.id}: {worth.sentence()}")
+        return CampaignResult(
+            folder.path, ledger.measured, ledger.resumed, ledger.skipped(), dict(sorted(ledger.failures.items())),
+            ledger.repeated, worth,
+        )  # fmt: skip
 
-
-class _Scribe:
-    """Writes outcomes down as records of the journal."""
-
-    def __init__(self, journal: Journal, device: Device, target: Target, link: Link) -> None:
-        self._journal = journal
-        self._target = target
-        self._link = link
-        self._always = _ALWAYS.get(device.emulation, ())
-
-    def job_key(self, item: Prepared, round_: int) -> str:
-        """Hash of all that makes a measurement what it is; equal keys are never measured twice."""
-        role = item.job.role
-        parts = {
-            "protocol": PROTOCOL_VERSION,
-            "workload": item.job.workload.key,
-            "artefact": item.artefact_sha256,
-            "target": self._target.id,
-            "facts": stable_facts(self._link.facts, self._target.runtime),
-            "role": [role.kind, role.subject_key, role.mode, role.repeats, role.split],
-            "round": round_,
-        }
-        return _hash(parts)
-
-    def record(self, item: Prepared, round_: int, key: str, outcome: Outcome) -> None:
-        """Journal one outcome, with the time at which it began: the board's clock may be wrong, so its durations count
-        and not its dates."""
-        reply = outcome.reply
-        began = datetime.now(UTC) - timedelta(seconds=outcome.attempt_s or 0.0)
-        issues = (*reply.issues, *self._always) if reply else self._always
-        self._journal.append(
-            Measurement(
-                job_key=key,
-                workload_key=item.job.workload.key,
-                artefact_sha256=item.artefact_sha256,
-                device_id=self._target.device_id,
-                target_id=self._target.id,
-                role=item.job.role,
-                round=round_,
-                status=outcome.status,
-                issues=tuple(dict.fromkeys(issues)),
-                samples_ns=tuple(reply.samples_ns) if reply else (),
-                runs_per_batch=reply.runs_per_batch if reply else 0,
-                load_ns=reply.load_ns if reply else None,
-                first_run_ns=reply.first_run_ns if reply else None,
-                warmup_runs=reply.warmup_runs if reply else 0,
-                output_error=reply.output_error if reply else None,
-                energy_mj=reply.energy_mj if reply else None,
-                error=outcome.error[:_MAX_ERROR_CHARACTERS],
-                env=dict(reply.env) if reply else {},
-                started_at=began.isoformat(timespec="milliseconds"),
-                power=reply.power.record() if reply and reply.power else None,
-            )
-        )
+    def _sentinel(self, preparation: Preparation, target: Target) -> Prepared | None:
+        """The sentinel with its artefact; None where the target cannot have it, or it is switched off."""
+        if not self.config.sentinel_jobs:
+            return None
+        item = preparation.take(sentinel_job())
+        if item.artefact is None:
+            self.progress.message(f"{target.id}: no sentinel, so that drifts stay unnoticed: {item.error}")
+            return None
+        return item
 
 
 def session_name(device: Device, target: Target, config: MeasureConfig, results_dir: Path, run_id: str) -> str:
@@ -204,9 +160,4 @@ def session_name(device: Device, target: Target, config: MeasureConfig, results_
 
     The configuration is part of it, since a board answers what it has done from its own journal.
     """
-    return _hash([session_id(device, results_dir, run_id), target.id, config.to_dict()])
-
-
-def _hash(parts: Any) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return digest([session_id(device, results_dir, run_id), target.id, config.to_dict()])

@@ -1,67 +1,34 @@
-"""The rounds of a campaign: blocks of jobs handed to a board, outcomes journaled as they come, faults met.
-
-A fault is an end of the conversation with the board that no job accounts for. It is met with a new connection, over
-which everything that is not journaled yet is asked for again; what the board did meanwhile it answers at once. A job
-that was in the board's hands too often when its agent died is given up.
-"""
+"""The rounds of a campaign: blocks of groups under the sentinel's eyes, then what failed a gate once more."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from time import monotonic
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from profiler.errors import AgentCrashed, BoardFull, DeviceError, DeviceLost
 from profiler.fleet.targets import Target
-from profiler.measure.blocks import Block, Pace
-from profiler.measure.board import Board, BoardJob, ReplyLike
+from profiler.measure.blocks import Block
 from profiler.measure.config import MeasureConfig
+from profiler.measure.guard import Guard, Pauses
+from profiler.measure.handover import Again, Handover, Outcome, Task
 from profiler.measure.jobs import Job
 from profiler.measure.ledger import Ledger
 from profiler.measure.limits import CampaignLimits
-from profiler.measure.link import FAULTS, CampaignStopped, Link
+from profiler.measure.link import Link
 from profiler.measure.plan import RoundPlan
 from profiler.measure.preparation import Preparation, Prepared
 from profiler.measure.progress import Progress
-from profiler.measure.record import Status
+from profiler.measure.scribe import Scribe
+from profiler.measure.watch import estimate_of
 
-__all__ = ["Execution", "Outcome", "Record"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a job ended, before it is journaled.
-
-    Attributes:
-        status, error: in short.
-        reply: the board's; None where there is none.
-    """
-
-    status: Status
-    error: str = ""
-    reply: ReplyLike | None = None
-
-    @property
-    def attempt_s(self) -> float | None:
-        """How long the board was at it; None where it does not say."""
-        found = self.reply.env.get("attempt_s") if self.reply else None
-        return float(found) if isinstance(found, int | float) and 0 <= found < _MOST_ATTEMPT_S else None
-
-
-_MOST_ATTEMPT_S = 1e6
-
-Record = Callable[[Prepared, int, str, Outcome], None]
-"""Journals an outcome of a job in a round, under its key."""
+__all__ = ["Execution"]
 
 
 class Execution:
     """One campaign on one target, from its first round to its last.
 
     Args:
-        link, ledger, plan, preparation: of this campaign.
-        record: journals one outcome.
+        link, ledger, plan, preparation, scribe: of this campaign.
+        sentinel: the sentinel, prepared; None where the campaign has none.
         target, config, limits: where and how jobs run, and what is waited for.
         progress: is told.
         stop: ends the campaign after the outcome at hand when it is set.
@@ -73,26 +40,27 @@ class Execution:
         ledger: Ledger,
         plan: RoundPlan,
         preparation: Preparation,
-        record: Record,
+        scribe: Scribe,
+        sentinel: Prepared | None,
         target: Target,
         config: MeasureConfig,
         limits: CampaignLimits,
         progress: Progress,
         stop: threading.Event,
     ) -> None:
-        self._link = link
         self._ledger = ledger
         self._plan = plan
         self._preparation = preparation
-        self._record = record
-        self._target = target
+        self._scribe = scribe
         self._config = config
         self._limits = limits
         self._progress = progress
-        self._stop = stop
-        self._pace = Pace(config)
-        self._faults_in_a_row = 0
-        self._given_up_in_a_row = 0
+        self._pauses = Pauses(limits, stop)
+        self._handover = Handover(link, self._ended, self._broke, target, config, limits, progress, stop)
+        self._guard = Guard(
+            self._handover, sentinel, scribe.sentinel_key, self._task_of, scribe.keep_drifted, config, limits, progress,
+            self._pauses, ledger.watches,
+        )  # fmt: skip
 
     def run(self) -> None:
         """All rounds.
@@ -105,28 +73,45 @@ class Execution:
         total = self._ledger.left()
         self._progress.start(total)
         for round_ in range(self._config.rounds):
-            fresh = True
-            for items in self._blocks(round_):
-                self._hand_over(items, round_, fresh)
-                fresh = False
+            self._round(round_)
             now = self._ledger.measured + self._ledger.left(round_ + 1)
             if now != total:  # a lowering has changed since an earlier run, or a job has failed for good
                 total = now
                 self._progress.start(total, self._ledger.measured)
 
-    # Blocks
+    def _round(self, round_: int) -> None:
+        self._guard.begin(round_)
+        for items in self._blocks(self._plan.groups(round_), lambda item: self._can_run(item, round_)):
+            self._guard.run([self._task(item, round_) for item in items])
+        self._guard.close()
+        for _ in range(self._config.retries):
+            groups = self._doubtful_groups(round_)
+            if not groups:
+                break
+            self._progress.message(
+                f"{self._handover.device_id}, round {round_ + 1}: {sum(map(len, groups))} jobs are measured again, "
+                "since some of their figures failed a gate"
+            )
+            self._pauses.pause()
+            for items in self._blocks(groups, lambda item: self._ledger.has_figure(item, round_)):
+                self._guard.run([self._task(item, round_, "gate") for item in items])
+            self._guard.close()
+        self._pauses.over()
 
-    def _blocks(self, round_: int) -> Iterator[list[Prepared]]:
-        """The open jobs of a round; a board does not wait for a full block while artefacts are still being made."""
-        block = Block(self._limits, self._pace)
-        for group in self._plan.groups(round_):
+    # Which jobs
+
+    def _blocks(self, groups: Iterable[Sequence[Job]], wanted: Callable[[Prepared], bool]) -> Iterator[list[Prepared]]:
+        """The wanted jobs in blocks; a board does not wait for a full one while artefacts are still being made."""
+        block = Block(self._limits, self._handover.pace)
+        for group in groups:
             if block.items and not self._preparation.ready(group):
                 yield block.items
-                block = Block(self._limits, self._pace)
-            runnable = [item for item in map(self._open, group) if self._can_run(item, round_)]
-            if not block.takes(runnable):
-                yield block.items
-                block = Block(self._limits, self._pace)
+                block = Block(self._limits, self._handover.pace)
+            runnable = [item for item in map(self._open, group) if wanted(item)]
+            if runnable and (not block.takes(runnable) or self._guard.full(len(block.items))):
+                if block.items:
+                    yield block.items
+                block = Block(self._limits, self._handover.pace)
             block.add(runnable)
         if block.items:
             yield block.items
@@ -141,80 +126,44 @@ class Execution:
         if not self._ledger.is_open(item.identity, round_):
             return False
         if item.artefact is None:
-            self._end(item, round_, Outcome(item.failure, item.error))
+            self._ended(self._task(item, round_), Outcome(item.failure, item.error))
             return False
         return True
 
-    # One block
+    def _doubtful_groups(self, round_: int) -> list[list[Job]]:
+        """Groups of which a figure failed a gate, whole: the jobs of a group are compared with each other."""
+        groups = ([*group] for group in self._plan.groups(round_))
+        return [g for g in groups if any(self._ledger.is_doubtful(self._open(job), round_) for job in g)]
 
-    def _hand_over(self, items: list[Prepared], round_: int, fresh: bool) -> None:
-        """Have a board do these jobs, over as many connections as it takes."""
-        pending = {self._ledger.board_key(item, round_): item for item in items}
-        first = next(iter(pending)) if fresh else ""
-        while pending:
-            board = self._link.board()
-            self._give_up_on(board, pending, round_)
-            jobs = [BoardJob(key, item.artefact, fresh=key == first) for key, item in pending.items()]
-            try:
-                self._attend(board, jobs, pending, round_)
-            except BoardFull as full:
-                if len(jobs) == 1:
-                    self._end(pending.popitem()[1], round_, Outcome("disk_full", str(full)))
-                else:  # together they do not fit; alone they may
-                    for key, item in pending.items():
-                        self._hand_over([item], round_, key == first)
-                return
-            except FAULTS as fault:
-                self._link.broke(fault)
-                self._count(fault)
+    def _task(self, item: Prepared, round_: int, again: Again = "") -> Task:
+        return Task(item, round_, self._ledger.key(item, round_), self._ledger.board_key(item, round_), again)
 
-    def _attend(self, board: Board, jobs: list[BoardJob], pending: dict[str, Prepared], round_: int) -> None:
-        last = monotonic()
-        for key, reply in board.run(jobs, self._target, self._config) if jobs else ():
-            item = pending.pop(key, None)
-            if item is None:
-                continue
-            self._link.held()
-            self._faults_in_a_row = self._given_up_in_a_row = 0
-            outcome = Outcome(reply.status, reply.error, reply)
-            self._end(item, round_, outcome)
-            now = monotonic()
-            self._pace.saw(now - last if outcome.attempt_s is None else outcome.attempt_s)
-            last = now
-            if self._stop.is_set():
-                raise CampaignStopped
-        if pending:
-            name = self._link.device.id
-            raise AgentCrashed(f"the session with {name} ended a block and left {len(pending)} of its jobs out", name)
+    def _task_of(self, round_: int, key: str) -> Task | None:
+        """A job that is measured again since the sentinel has moved; None for one that this campaign does not have."""
+        item = self._ledger.item(key)
+        if item is None:  # of an earlier part of the run, and not looked at yet
+            for job in self._plan.jobs.values():
+                self._open(job)
+            item = self._ledger.item(key)
+        return None if item is None or item.artefact is None else self._task(item, round_, "drift")
 
-    def _give_up_on(self, board: Board, pending: dict[str, Prepared], round_: int) -> None:
-        """Journal the jobs that were being run too often when an agent died, or when the board did."""
-        deaths = Counter(board.interrupted())
-        fault = self._link.last_fault
-        status: Status = "crashed" if isinstance(fault, AgentCrashed) else "link_lost"
-        who = "the agent died" if status == "crashed" else "the board was lost"
-        for key in [key for key in pending if deaths[key] >= self._limits.faults_a_job]:
-            last = f", the last time with: {fault}" if fault else ""
-            self._end(pending.pop(key), round_, Outcome(status, f"{who} {deaths[key]} times while it ran{last}"))
-            self._faults_in_a_row = 0
-            self._given_up_in_a_row += 1
-            if self._given_up_in_a_row >= self._limits.faults_in_a_row:
-                self._open_breaker(f"had to give up {self._given_up_in_a_row} jobs in a row", fault)
+    # Outcomes
 
-    def _count(self, fault: DeviceError) -> None:
-        self._faults_in_a_row += 1
-        if self._faults_in_a_row >= self._limits.faults_in_a_row:
-            self._open_breaker(f"failed {self._faults_in_a_row} times in a row without ending a job", fault)
-        self._progress.message(f"{self._link.device.id}: {str(fault).rstrip('.')}; connecting again")
+    def _ended(self, task: Task, outcome: Outcome) -> None:
+        if task.item.job.role.kind == "sentinel":
+            self._sentinel_ended(task, outcome)
+            return
+        measurement = self._scribe.record(task, outcome)
+        self._ledger.ended(task.item, measurement)
+        self._guard.saw_job(measurement, outcome)
+        if not task.again:
+            self._progress.advance(task.item.job.label or task.item.job.role.subject_key[:8])
 
-    def _open_breaker(self, what: str, fault: DeviceError | None) -> None:
-        name = self._link.device.id
-        last = f", the last time with: {str(fault).rstrip('.')}" if fault else ""
-        raise DeviceLost(
-            f"board {name!r} {what}{last}; see to the board and give the same command again to continue", name
-        ) from fault
+    def _sentinel_ended(self, task: Task, outcome: Outcome) -> None:
+        measurement = self._scribe.measurement(task, outcome)
+        verdict, moved = self._guard.watch.judge(estimate_of(measurement), task.begins)
+        recorded = self._scribe.record_sentinel(measurement, verdict, moved, task.begins)
+        self._guard.saw_sentinel(recorded, verdict, moved)
 
-    def _end(self, item: Prepared, round_: int, outcome: Outcome) -> None:
-        self._record(item, round_, self._ledger.key(item, round_), outcome)
-        self._ledger.ended(item, round_, outcome.status)
-        self._progress.advance(item.job.label or item.job.role.subject_key[:8])
+    def _broke(self) -> None:
+        self._guard.broke()

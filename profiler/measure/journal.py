@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ _POWER_NAMES = tuple(f.name for f in fields(Power))
 _INTS = ("round", "runs_per_batch", "warmup_runs")
 _OPTIONAL_NUMBERS = ("load_ns", "first_run_ns", "output_error", "energy_mj")
 SPLITS = ("held_out", "fit", "")
+_READ_BYTES = 1 << 14
 _TEXTS = ("job_key", "workload_key", "artefact_sha256", "device_id", "target_id", "error", "started_at")
 
 
@@ -239,6 +240,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
+        self._places: dict[str, int] = {}  # of the last line with a figure that was appended here, by job key
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._lock()
@@ -274,7 +276,31 @@ class Journal:
             if isinstance(error, OSError):
                 raise storage_error("append to journal", self.path, error) from None
             raise
+        if measurement.samples_ns:
+            self._places[measurement.job_key] = self._end
         self._end += len(line)
+
+    def find(self, keys: Collection[str]) -> list[Measurement]:
+        """The last records with a figure of these jobs; those that have none are left out.
+
+        Raises:
+            StorageError: the journal cannot be read.
+        """
+        places = {key: self._places[key] for key in keys if key in self._places}
+        found = {key: decode(self._line(place)) for key, place in places.items()}
+        earlier = {*keys} - found.keys()
+        if earlier:  # written by an earlier process
+            for item in iter_journal(self.path):
+                if isinstance(item, Measurement) and item.job_key in earlier and item.samples_ns:
+                    found[item.job_key] = item
+        return [found[key] for key in keys if key in found]
+
+    def _line(self, place: int) -> bytes:
+        """The line that begins there, without its newline."""
+        line = b""
+        while b"\n" not in line:
+            line += os.pread(self._fd, max(len(line), _READ_BYTES), place + len(line))
+        return line[: line.index(b"\n")]
 
     def close(self) -> None:
         """Give the file and its lock back."""

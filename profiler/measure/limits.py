@@ -22,6 +22,9 @@ class CampaignLimits:
         longest_wait_s: no pause is longer than that.
         block_jobs, block_bytes, block_s: a board gets at most so many jobs at once, artefacts of so many bytes, and
             work for so long: boards that share a machine take turns from block to block.
+        pause_s: the first pause before jobs are measured again because the sentinel has moved or a gate was failed;
+            every further one in a row is twice as long.
+        longest_pause_s: no such pause is longer than that.
         faults_a_job: so often may the board fail with the same job in hand, and it is given up.
         faults_in_a_row: so many faults without any job ending in between, and the board is given up; so many jobs in
             a row given up, too.
@@ -34,5 +37,7 @@ class CampaignLimits:
     block_jobs: int = 200
     block_bytes: int = 256 << 20
     block_s: float = 60.0
+    pause_s: float = 10.0
+    longest_pause_s: float = 120.0
     faults_a_job: int = 3
     faults_in_a_row: int = 5

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import nan, pi, sqrt
+from math import nan, sqrt
 from statistics import median as plain_median
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from profiler.measure.rounds import Combined, combine_rounds, relative_spread
 
 __all__ = [
     "Combined",
@@ -34,12 +36,10 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-NORMAL_QUANTILE = 1.959963984540054
+ROUNDING = 1e-9
+"""What is that small is 0 as far as a transform can tell; agents, who sum up otherwise, cut and round there as well."""
 MAD_TO_SIGMA = 1.4826022185056018
 """The median absolute deviation of a normal distribution times this is its standard deviation."""
-
-MEDIAN_PENALTY = sqrt(pi / 2)
-"""How much wider the median of many normal values scatters than their mean: an upper bound for few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +62,6 @@ class Estimate:
     n: int
     n_effective: int
     outliers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Combined:
-    """One figure from several rounds.
-
-    Attributes:
-        median, low, high: median of the rounds' values and its 95 % interval.
-        spread: standard deviation between the rounds relative to the median; NaN with one round.
-        n_rounds: how many rounds entered.
-    """
-
-    median: float
-    low: float
-    high: float
-    spread: float
-    n_rounds: int
 
 
 def _as_samples(samples: ArrayLike) -> Floats:
@@ -136,10 +119,10 @@ def effective_n(samples: ArrayLike) -> int:
     transform = np.fft.rfft(signs, 1 << (2 * n - 1).bit_length())
     rho = np.fft.irfft(np.abs(transform) ** 2)[:n] / (n * variance)
     pairs = rho[0 : 2 * (n // 2) : 2] + rho[1 : 2 * (n // 2) : 2]
-    negative = np.flatnonzero(pairs <= 0)
+    negative = np.flatnonzero(pairs <= ROUNDING)
     positive = pairs[: negative[0]] if negative.size else pairs
     inefficiency = 2 * float(np.sum(positive)) - 1
-    return int(np.clip(round(n / max(inefficiency, 1.0)), 1, n))
+    return int(np.clip(round(n / max(inefficiency, 1.0) - ROUNDING), 1, n))
 
 
 @lru_cache(maxsize=4096)
@@ -167,14 +150,23 @@ def median_interval(samples: ArrayLike, n_effective: int | None = None) -> tuple
     return float(ordered[int(low * n)]), float(ordered[min(int(np.ceil(high * n)), n) - 1])
 
 
-@lru_cache(maxsize=1024)
-def _bootstrap_weights(n: int, n_effective: int) -> Floats:
+def bootstrap_weights(n: int, n_effective: int) -> Floats:
+    """How likely each of n sorted samples is the median of n_effective values drawn from them, shape (n,)."""
+    return (_kept_weights if n <= _MOST_KEPT else _weights)(n, n_effective)
+
+
+def _weights(n: int, n_effective: int) -> Floats:
     from scipy.special import betainc
 
     half = (n_effective + 1) / 2
     weights: Floats = np.diff(betainc(half, half, np.arange(n + 1) / n))
     weights.setflags(write=False)
     return weights
+
+
+_MOST_KEPT = 256
+"""Weights of longer series are made anew each time: a thousand of them would take more memory than time."""
+_kept_weights = lru_cache(maxsize=1024)(_weights)
 
 
 def median_standard_error(samples: ArrayLike, n_effective: int | None = None) -> float:
@@ -187,7 +179,7 @@ def median_standard_error(samples: ArrayLike, n_effective: int | None = None) ->
     ordered = np.sort(_as_samples(samples))
     if ordered.size < 2:
         return nan
-    weights = _bootstrap_weights(ordered.size, effective_n(samples) if n_effective is None else n_effective)
+    weights = bootstrap_weights(ordered.size, effective_n(samples) if n_effective is None else n_effective)
     centre = float(weights @ ordered)
     return sqrt(float(weights @ (ordered - centre) ** 2))
 
@@ -214,48 +206,6 @@ def estimate(samples: ArrayLike) -> Estimate:
         n_effective=n_effective,
         outliers=int(np.count_nonzero(outlier_labels(values))),
     )
-
-
-def relative_spread(values: Sequence[float]) -> float:
-    """Standard deviation between rounds relative to their median; NaN with fewer than two."""
-    if len(values) < 2:
-        return nan
-    centre = plain_median(values)
-    return float(np.std(values, ddof=1)) / abs(centre) if centre else nan
-
-
-@lru_cache(maxsize=64)
-def _t_quantile(degrees: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
-
-
-def combine_rounds(values: Sequence[float], within_errors: Sequence[float]) -> Combined:
-    """One figure from rounds: their median, with an interval from between the rounds and from within them.
-
-    The scatter between rounds holds the scatter within them, so the two are not added: the interval is the wider of
-    t x (deviation between rounds) / sqrt(R) and 1.96 x (error within rounds) / sqrt(R). The first is what counts
-    [measurement.md, 1.5]; the second keeps three rounds that agree by luck from looking exact. With one round only
-    the second is left, which is optimistic: such a figure is to be flagged by its number of rounds.
-
-    Args:
-        values: (R,) one value a round, R >= 1.
-        within_errors: (R,) the standard error of each; NaN where unknown.
-    """
-    if not values or len(values) != len(within_errors):
-        raise ValueError("combining rounds needs at least one value and an error for each")
-    rounds = len(values)
-    centre = plain_median(values)
-    penalty = MEDIAN_PENALTY if rounds > 2 else 1.0
-    known = [error for error in within_errors if error == error]
-    within = sqrt(sum(error * error for error in known) / len(known)) if known else nan
-    halves = [NORMAL_QUANTILE * within]
-    if rounds > 1:
-        halves.append(_t_quantile(rounds - 1) * float(np.std(values, ddof=1)))
-    usable = [half for half in halves if half == half]
-    half = penalty * max(usable) / sqrt(rounds) if usable else nan
-    return Combined(centre, centre - half, centre + half, relative_spread(values), rounds)
 
 
 def round_slopes(short: Sequence[Estimate], long: Sequence[Estimate], step: int) -> tuple[list[float], list[float]]:

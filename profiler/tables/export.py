@@ -13,7 +13,8 @@ from profiler.errors import ConfigError, EdgeCostError, StorageError
 from profiler.fleet.targets import Target
 from profiler.measure.journal import storage_error
 from profiler.measure.runfolder import edgecost_version, write_atomically
-from profiler.tables.row import Gates, Row
+from profiler.tables.provenance import Provenance
+from profiler.tables.row import NUMBERS, Gates, Row
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLE_SCHEMA_VERSION", "load_contents", "write_table"]
 
-TABLE_SCHEMA_VERSION = 1
+TABLE_SCHEMA_VERSION = 2
+"""2 has energies with their uncertainty; what 1 calls energy_mj is what 2 calls energy_gross_mj."""
 _METADATA_KEY = b"edgecost"
 _COLUMNS = tuple(f.name for f in fields(Row))
-_NUMBERS = frozenset({"latency_ns", "low_ns", "high_ns", "isolated_ns", "spread", "energy_mj", "load_ns"})
 
 
 def write_table(table: CostTable, path: Path) -> None:
@@ -72,12 +73,15 @@ def load_contents(path: Path) -> dict[str, Any]:
         raise StorageError(f"{path} has schema {schema}, newer than {TABLE_SCHEMA_VERSION}; update edgecost to read it")
     try:
         return {
-            "rows": [Row.from_dict(row) for row in data["rows"]],
+            "rows": [Row.from_dict(row if schema != 1 else _from_first(row)) for row in data["rows"]],
             "targets": [Target(**target) for target in data["targets"]],
             "workloads": {str(k): Workload.from_dict(w) for k, w in data["workloads"].items()},
             "gates": Gates(**data["gates"]),
             "corrupt_lines": int(data["corrupt_lines"]),
             "sources": [str(source) for source in data["sources"]],
+            "notes": [str(note) for note in data.get("notes", [])],
+            # files from before there was any do not say
+            "provenance": {str(t): Provenance.from_dict(p) for t, p in data.get("provenance", {}).items()},
             **_emulated(data.get("emulated", {})),
         }
     except (KeyError, TypeError, ValueError, AttributeError, EdgeCostError) as error:
@@ -92,10 +96,17 @@ def _contents(table: CostTable) -> dict[str, Any]:
         "gates": table.gates.to_dict(),
         "corrupt_lines": table.corrupt_lines,
         "sources": list(table.sources),
+        "notes": list(table.notes),
         "emulated": {"included": table.with_emulated, "left_out": dict(table.left_out)},
         "targets": [asdict(target) for target in table.targets],
+        "provenance": {target_id: found.to_dict() for target_id, found in table.provenance.items()},
         "workloads": {key: workload.to_dict() for key, workload in table.workloads.items()},
     }
+
+
+def _from_first(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of schema 1, whose energies are those of the whole board, idle power included."""
+    return {**row, "energy_mj": None, "energy_gross_mj": row["energy_mj"]}
 
 
 def _emulated(data: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +128,7 @@ def _arrow_schema() -> pa.Schema:
     import pyarrow as pa
 
     def kind(name: str) -> pa.DataType:
-        if name in _NUMBERS:
+        if name in NUMBERS:
             return pa.float64()
         if name == "n_rounds":
             return pa.int64()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from typing import Any, Literal, get_args
 
 from profiler.measure.record import Status
 
-__all__ = ["EMULATED", "GATE_CODES", "ROW_KINDS", "Gates", "Row", "RowKind", "RowStatus", "with_gates"]
+__all__ = ["EMULATED", "GATE_CODES", "NUMBERS", "ROW_KINDS", "SIMULATED", "Gates", "Row", "RowKind", "RowStatus"]
 
 RowKind = Literal["kernel", "block", "model"]
 """What a row is about, and how its figure came about: the slope of a kernel or block, the median of a model."""
@@ -18,8 +18,26 @@ ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 RowStatus = Status | Literal["incomplete"]
 """A job's status, or "incomplete": nothing failed, and not all that the figure needs has been measured."""
 
-GATE_CODES = frozenset({"spread_high", "noisy", "few_rounds", "negative_slope"})
-"""Issue codes that tables add to those of the measurements."""
+GATE_CODES = frozenset(
+    {
+        # given by tables, from the figures and the widths of `Gates`
+        "spread_high",
+        "noisy",
+        "few_rounds",
+        "negative_slope",
+        # given where it was measured, by the widths that the run's configuration records
+        "throttled",
+        "clock_moved",
+        "too_hot",
+        "background_load",
+        "bimodal",
+        "drifted",
+    }
+)
+"""Issue codes of figures that failed a gate. Other codes are doubts that a figure may have and count all the same."""
+
+SIMULATED = "simulated"
+"""The issue and the emulation of figures of a board that there is not: they stand in no table beside measured ones."""
 
 EMULATED = "emulated"
 """The issue of measurements that enter no table unless that is asked for."""
@@ -61,12 +79,19 @@ class Row:
         status: "ok", the failure, or "incomplete".
         issues: codes of `profiler.measure.record.ISSUES`.
         split: of models: "fit", "held_out" or "".
-        emulation: "" for hardware; else what stood in for it, such as "loopback".
-        energy_mj: of one run of a model, or the marginal one of a kernel or block, median over the rounds; None where
-            no sensor could be read.
+        emulation: "" for hardware; else what stood in for it, such as "loopback" or "simulated".
+        energy_mj: of one run of a model, or the marginal one of a kernel or block, median over the rounds, the board's
+            idle power taken off; None where there is no figure (then `issues` says why).
         load_ns: of loading the artefact, median over the rounds.
         run_id: the run that the figure is from.
         error: of a failed row: what was said.
+        energy_u_mj: the uncertainty of energy_mj with k = 2 (some 95 %), from within and between the rounds; None where
+            it is not known.
+        energy_gross_mj: as energy_mj, the idle power not taken off.
+        energy_upper_mj: a model's energy is below this; known where the power step could not be told from noise
+            (`energy_undetected`).
+        energy_scope: what the figures of energy include, such as "module-in"; "" where that is not known.
+        energy_run_id: the run that they are from: the newest that has any, which may be another than `run_id`.
     """
 
     target_id: str
@@ -87,6 +112,11 @@ class Row:
     load_ns: float | None = None
     run_id: str = ""
     error: str = ""
+    energy_u_mj: float | None = None
+    energy_gross_mj: float | None = None
+    energy_upper_mj: float | None = None
+    energy_scope: str = ""
+    energy_run_id: str = ""
 
     @property
     def has_figure(self) -> bool:
@@ -100,9 +130,10 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values: None stands for what is not finite."""
-        data = asdict(self)
-        for name, value in data.items():
-            if isinstance(value, float) and not isfinite(value):
+        data: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in NUMBERS:
+            value = data[name]
+            if value is not None and not isfinite(value):
                 data[name] = None
         data["issues"] = list(self.issues)
         return data
@@ -122,11 +153,16 @@ class Row:
         return cls(**values)
 
 
-def with_gates(row: Row, gates: Gates) -> Row:
-    """The row with the codes of the gates between rounds added to its issues."""
-    issues = list(row.issues)
-    if isfinite(row.spread) and row.spread > gates.spread:
-        issues.append("spread_high")
-    if row.n_rounds < gates.rounds:
-        issues.append("few_rounds")
-    return replace(row, issues=tuple(dict.fromkeys(issues)))
+NUMBERS = (
+    "latency_ns",
+    "low_ns",
+    "high_ns",
+    "isolated_ns",
+    "spread",
+    "energy_mj",
+    "load_ns",
+    "energy_u_mj",
+    "energy_gross_mj",
+    "energy_upper_mj",
+)
+"""The fields of a row that are real numbers."""

@@ -18,9 +18,21 @@ from profiler.workloads.op import Op
 from profiler.workloads.ops import Attrs, AttrValue, Shape
 from profiler.workloads.transform import drop_noops, foldable_norms
 
-__all__ = ["FUSIONS", "FUSION_VERSION", "Fusions", "Kernel", "absorbs", "cut", "kernels_of", "single"]
+__all__ = [
+    "FUSIONS",
+    "FUSION_VERSION",
+    "Fusions",
+    "Kernel",
+    "absorbs",
+    "cut",
+    "cut_apart",
+    "cut_by",
+    "kernels_of",
+    "kernels_of_groups",
+    "single",
+]
 
-FUSION_VERSION = 2
+FUSION_VERSION = 3
 """Raised whenever `cut` gives other kernels for the same workload: caches of counts are keyed by it."""
 
 
@@ -70,12 +82,52 @@ def cut(workload: Workload, runtime: Runtime, precision: Precision) -> tuple[Ker
     Raises:
         ConfigError: where there are no rules for runtime and precision.
     """
-    rules = fusions_for(runtime, precision)
+    return cut_by(workload, fusions_for(runtime, precision))
+
+
+def cut_by(workload: Workload, rules: Fusions) -> tuple[Kernel, ...]:
+    """`cut` by rules that are given."""
     lean, origin = _lean(workload)
-    folds = foldable_norms(lean)
     inputs = _executed(lean, rules)
+    folds = foldable_norms(lean)
+    return _kernels(lean, origin, inputs, _groups(lean, inputs, folds, rules), folds)
+
+
+def cut_apart(workload: Workload) -> tuple[Kernel, ...]:
+    """Every operator of the file as a kernel of its own: what a table of exported nodes is keyed by.
+
+    Batch norms behind convolutions are in no file, since every lowering folds them first.
+    """
+    return cut_by(workload, Fusions({}))
+
+
+def kernels_of_groups(
+    workload: Workload, groups: Iterable[Iterable[int]], merged: Mapping[int, int]
+) -> tuple[Kernel, ...]:
+    """Kernels where somebody else says what runs as one.
+
+    Args:
+        workload: what is cut.
+        groups: operators by their index, each in one group at most; those in none are not executed.
+        merged: operators that are not executed because an equal one is, and which.
+    """
+    lean, origin = _lean(workload)
+    new = {old: index for index, old in enumerate(origin)}
+    alias = {new[a]: new[b] for a, b in merged.items() if a in new and b in new}
+    inputs = {
+        index: tuple((alias.get(source, source), port) for source, port in op.inputs)
+        for index, op in enumerate(lean.ops)
+        if op.kind != "input"
+    }
+    found = [sorted(new[i] for i in group if i in new) for group in groups]
+    return _kernels(lean, origin, inputs, [group for group in found if group], foldable_norms(lean))
+
+
+def _kernels(
+    lean: Workload, origin: tuple[int, ...], inputs: _Inputs, groups: Iterable[list[int]], folds: Mapping[int, int]
+) -> tuple[Kernel, ...]:
     kernels: list[Kernel] = []
-    for group in _groups(lean, inputs, folds, rules):
+    for group in groups:
         normal, kind = _normalised(_signature(lean, inputs, group, folds))
         kernels.append(Kernel(normal, tuple(origin[i] for i in group), kind))
     return tuple(kernels)

@@ -33,7 +33,17 @@ from profiler.workloads.fusion import Kernel, absorbs, cut, single
 from profiler.workloads.graph import BYTES_PER_VALUE, Workload
 from profiler.workloads.stretches import Surroundings, chain, fan, mixer
 
-__all__ = ["Isolation", "KernelPlan", "Mode", "Surroundings", "block_jobs", "isolate", "kernel_jobs"]
+__all__ = [
+    "Isolation",
+    "KernelPlan",
+    "Mode",
+    "Surroundings",
+    "block_jobs",
+    "isolate",
+    "isolate_in_pairs",
+    "kernel_jobs",
+    "rough_s",
+]
 
 Mode = Literal["chain", "fan"]
 
@@ -154,21 +164,46 @@ def isolate(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation
     return Isolation(kernel, mode, tuple(companions), _repeats(kernel, mode, companions), around)
 
 
-def kernel_jobs(kernels: Iterable[Kernel], runtime: Runtime, precision: Precision) -> tuple[KernelPlan, ...]:
+def isolate_in_pairs(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation | None:
+    """The kernel in a chain with a partner that brings the channels back; None where it needs none, or none can.
+
+    The partner is a mixer and a companion. No operator brings pixels back, so what changes these is not chained.
+    """
+    work = kernel.workload
+    if len(work.inputs) != 1 or len(work.outputs) != 1 or not _has_weights(work):
+        return None
+    read, made = work.shapes[work.inputs[0]][0], work.shape(work.outputs[0])
+    if len(read) != len(made) or read == made or read[2:] != made[2:]:
+        return None
+    companions = (mixer(read, made),)
+    return Isolation(kernel, "chain", companions, _repeats(kernel, "chain", companions), Surroundings(back=True))
+
+
+def kernel_jobs(
+    kernels: Iterable[Kernel], runtime: Runtime, precision: Precision, paired: bool = False
+) -> tuple[KernelPlan, ...]:
     """What to run so that every one of the kernels gets its marginal cost: the kernels and the companions that they
-    need, each once, companions before those that need them."""
+    need, each once, companions before those that need them.
+
+    Args:
+        kernels: what is measured.
+        runtime, precision: on what.
+        paired: only those that can be chained in pairs, in pairs; their companions as ever, but where one is among the
+            kernels itself it is measured as a companion.
+    """
     plans: dict[str, KernelPlan] = {}
 
-    def plan(kernel: Kernel) -> None:
+    def plan(kernel: Kernel, isolation: Isolation) -> None:
         if kernel.key in plans:
             return
-        isolation = isolate(kernel, runtime, precision)
         for companion in isolation.companions:
-            plan(companion)
+            plan(companion, isolate(companion, runtime, precision))
         plans[kernel.key] = _plan(isolation)
 
     for kernel in kernels:
-        plan(kernel)
+        isolation = isolate_in_pairs(kernel, runtime, precision) if paired else isolate(kernel, runtime, precision)
+        if isolation is not None:
+            plan(kernel, isolation)
     return tuple(plans.values())
 
 
@@ -232,11 +267,11 @@ def _repeats(kernel: Kernel, mode: Mode, companions: Sequence[Kernel]) -> int:
     touched = sum(part.params for part in parts) * BYTES_PER_VALUE["float32"]
     if mode == "fan":
         touched += kernel.workload.bytes_written  # a runtime may keep every branch until it adds them up
-    fitting = min(_TARGET_S / sum(_rough_s(part) for part in parts), _CACHE_BYTES / max(touched, 1))
+    fitting = min(_TARGET_S / sum(rough_s(part) for part in parts), _CACHE_BYTES / max(touched, 1))
     return min(max(round(fitting), _MIN_REPEATS), _MAX_REPEATS)
 
 
-def _rough_s(workload: Workload) -> float:
+def rough_s(workload: Workload) -> float:
     """A guess at the duration, good enough to choose m."""
     moved = workload.bytes_read + workload.bytes_written
     pools = [i for i in workload.compute_ops if workload.ops[i].kind in ("avg_pool", "max_pool")]

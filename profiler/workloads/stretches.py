@@ -13,7 +13,7 @@ from profiler.workloads.fusion import Kernel, single
 from profiler.workloads.graph import Ref, Workload
 from profiler.workloads.ops import AttrValue, Shape
 
-__all__ = ["Surroundings", "chain", "fan", "mixer"]
+__all__ = ["Surroundings", "chain", "fan", "mix", "mixer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Surroundings:
         residual: chain only: the kernel's input is added to its output, so that both are read twice.
         additions: how often each output is added: 0 in a plain chain and where the kernel itself adds; 2 where a
             runtime would draw a single addition into the kernel.
+        back: chain only: behind the kernel stands a mixer that brings the channels back to those of the first input.
         ballast: values of a further input, which is averaged and added to the first one before the stretch; 0 is none.
     """
 
@@ -33,6 +34,7 @@ class Surroundings:
     mixed_after: bool = False
     residual: bool = False
     additions: int = 0
+    back: bool = False
     ballast: int = 0
 
 
@@ -48,8 +50,10 @@ def chain(kernel: Kernel, around: Surroundings, m: int) -> Workload:
     x = before = _entrance(b, shape, around.ballast)
     for _ in range(m):
         if around.mixed:
-            x = _mix(b, x, shape)
+            x = mix(b, x, shape)
         (y,) = b.append(work, x, *[before] * (len(work.inputs) - 1))
+        if around.back:
+            y = mix(b, y, shape)
         out = x
         for _ in range(around.additions):
             out = b.add(out, y)
@@ -65,12 +69,12 @@ def fan(kernel: Kernel, around: Surroundings, m: int) -> Workload:
     starts = [_entrance(b, shape, 0 if place else around.ballast) for place, shape in enumerate(shapes)]
     sums: list[Ref] = [] if around.additions else [starts[1]]
     for _ in range(m):
-        first = _mix(b, starts[0], shapes[0]) if around.mixed else starts[0]
+        first = mix(b, starts[0], shapes[0]) if around.mixed else starts[0]
         if not around.additions:
             sums = list(b.append(work, first, sums[0]))
             continue
         for port, out in enumerate(b.append(work, first, *starts[1:])):
-            y = _mix(b, out, work.shape(work.outputs[port])) if around.mixed_after else out
+            y = mix(b, out, work.shape(work.outputs[port])) if around.mixed_after else out
             if port == len(sums):
                 sums.append(y)
                 continue
@@ -86,7 +90,7 @@ def _entrance(b: WorkloadBuilder, shape: Shape, ballast: int) -> Ref:
     if ballast:
         side = max(1, isqrt(ballast // prod(shape[:2])))
         x = b.add(x, b.global_avg_pool(b.input((*shape[:2], side, side))))
-    return _mix(b, x, shape)
+    return mix(b, x, shape)
 
 
 def _mixer_attrs(shape: Shape) -> tuple[str, dict[str, AttrValue]]:
@@ -98,12 +102,18 @@ def _mixer_attrs(shape: Shape) -> tuple[str, dict[str, AttrValue]]:
     return "conv2d", attrs
 
 
-def _mix(b: WorkloadBuilder, x: Ref, shape: Shape) -> Ref:
+def mix(b: WorkloadBuilder, x: Ref, shape: Shape) -> Ref:
+    """Write the layer down that makes a shape at the least cost, of the same shape or one of other channels."""
     kind, attrs = _mixer_attrs(shape)
     return b.op(kind, x, name="", **attrs)
 
 
-def mixer(shape: Shape) -> Kernel:
-    """The layer with weights that keeps a shape at the least cost, as the kernel that it is."""
+def mixer(shape: Shape, made_of: Shape | None = None) -> Kernel:
+    """The layer with weights that makes a shape at the least cost, as the kernel that it is.
+
+    Args:
+        shape: what it makes.
+        made_of: what it reads, of other channels at most; by default the same.
+    """
     kind, attrs = _mixer_attrs(shape)
-    return single(kind, (shape,), attrs)
+    return single(kind, (made_of or shape,), attrs)

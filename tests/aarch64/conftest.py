@@ -73,5 +73,6 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> ArtefactCache:
 def quick() -> MeasureConfig:
     """As little as makes a figure: what is wanted is that it comes out right, not how long it took."""
     return MeasureConfig(
-        rounds=1, min_batch_s=0.0005, warmup_runs=1, warmup_s=0.0, min_batches=3, target_half_width=0.5, cap_s=0.05
-    )
+        rounds=1, min_batch_s=0.0005, warmup_runs=1, warmup_s=0.0, min_batches=3, target_half_width=0.5, cap_s=0.05,
+        cool_s=0.0, sentinel_jobs=0, retries=0,
+    )  # fmt: skip

@@ -7,8 +7,10 @@ It needs torch, onnx, onnxruntime and numpy, and nothing else of the project's: 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,20 @@ class TestTorchOnGpu(OnGpu):
             model._module(*model._inputs)
         assert not stream.query()
         torch.cuda.synchronize()
+
+    def test_the_gpus_own_time_is_less_than_the_hosts(self, load: Any, job: dict[str, Any], tmp_path: Path) -> None:
+        path = tmp_path / "large"
+        path.write_bytes(lower(large_workload(), "torch", "fp32"))
+        model = load(job | {"path": str(path), "inputs": [[1, 256, 256, 256]]})
+        model.run()
+        model.settle()
+        host, device = [], []
+        for _ in range(11):
+            start = time.perf_counter_ns()
+            model.run()
+            host.append(time.perf_counter_ns() - start)
+            device.append(model.device_ns())
+        assert 0.5 * statistics.median(host) < statistics.median(device) < 1.05 * statistics.median(host)
 
 
 class TestOnnxruntimeOnGpu(OnGpu):

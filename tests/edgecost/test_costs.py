@@ -32,7 +32,7 @@ def results(tmp_path: Path) -> Path:
     spec.loader.exec_module(fakes)
     campaign = fakes.campaign(fakes.World(), tmp_path / "results", config=fakes.CONFIG)
     jobs = list(fakes.kernel_jobs("conv2d"))
-    campaign.run(fakes.DEVICE, fakes.TARGET, jobs, "r1")
+    campaign.run(replace(fakes.DEVICE, emulation=""), fakes.TARGET, jobs, "r1")
     campaign.run(replace(fakes.DEVICE, id="emulated", targets=(EMULATED,), emulation="qemu"), EMULATED, jobs, "r2")
     return tmp_path / "results"
 

@@ -99,8 +99,8 @@ def profile(boards: Boards, chosen, results: Path, **changes) -> list[Run]:
 def records(results: Path, name: str) -> int:
     found = read_journal(next((results / name).glob("*/journal.jsonl")))
     assert found.corrupt_lines == 0
-    assert len({m.job_key for m in found.measurements}) == len(found.measurements)
-    return len(found.measurements)
+    # what no good sentinel followed before an interruption is measured again, and journaled again
+    return len({m.job_key for m in found.measurements if m.role.kind != "sentinel"})
 
 
 def test_boards_work_side_by_side(tmp_path: Path):

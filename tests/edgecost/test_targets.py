@@ -20,7 +20,8 @@ def test_the_files_here_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="there is no devices.yaml here"):
         all_devices(None)
-    places = {"mine": ".", "loopback": ".edgecost/fleet", "emulated": ".edgecost/fleet/aarch64"}
+    fleets = {"loopback": "", "simulated": "/simulated", "emulated": "/aarch64"}
+    places = {"mine": ".", **{name: f".edgecost/fleet{below}" for name, below in fleets.items()}}
     for number, (name, folder) in enumerate(places.items(), start=1):
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / "devices.yaml").write_text(TEXT.format(id=name, number=number))

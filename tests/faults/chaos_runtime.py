@@ -25,7 +25,16 @@ from profiler.workloads.expected import Expected
 from profiler.workloads.graph import Workload
 
 CONFIG = MeasureConfig(
-    rounds=1, min_batch_s=0.001, warmup_runs=1, warmup_s=0.0, min_batches=3, cap_s=0.02, job_timeout_s=6.0
+    rounds=1,
+    min_batch_s=0.001,
+    warmup_runs=1,
+    warmup_s=0.0,
+    min_batches=3,
+    cap_s=0.02,
+    job_timeout_s=6.0,
+    cool_s=0.0,
+    sentinel_jobs=0,
+    retries=0,
 )
 MEMORY_MB = 400
 """Of a job; numpy alone takes a good part of it."""

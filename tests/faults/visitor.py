@@ -28,7 +28,7 @@ from profiler.workloads.artefacts import Artefact
 from profiler.workloads.expected import Expected
 
 TARGET = Target("hostile", "onnxruntime", "fp32")
-CONFIG = MeasureConfig(min_batches=1, job_timeout_s=1.0)
+CONFIG = MeasureConfig(min_batches=1, job_timeout_s=1.0, cool_s=0.0)
 BRIEF = SessionLimits(start_s=1.0, machine_lease_s=1.0, silence_s=1.0, margin_s=0.5, replay_s=1.0)
 LINK = Limits(connect_s=5.0, handshake_s=2.0, auth_s=5.0, channel_s=2.0, transfer_s=2.0)
 SESSION = "5e5510" * 5 + "00"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import profiler.agent.plugins
@@ -16,6 +17,15 @@ def agent_side(spec: RuntimeSpec) -> ModuleType:
     if name not in sys.modules:
         plugin = spec.agent_plugin()
         assert plugin is not None
+        if plugin.modules:
+            assert isinstance(spec.agent_module, Path)
+            place = spec.agent_module / "__init__.py"
+            found = importlib.util.spec_from_file_location(name, place, submodule_search_locations=[str(place.parent)])
+            assert found is not None
+            assert found.loader is not None
+            module = sys.modules[name] = importlib.util.module_from_spec(found)
+            found.loader.exec_module(module)
+            return module
         module = ModuleType(name)
         module.__spec__ = importlib.util.spec_from_loader(name, None)
         module.__package__ = profiler.agent.plugins.__name__

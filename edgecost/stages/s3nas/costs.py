@@ -70,7 +70,8 @@ class Pricing:
         named = f" --supernet {self.supernet}" if self.supernet else ""
         more = f" --scaled {scaled}" if scaled else ""
         folder = "" if self.results == Path("results") else f" --results {self.results}"
-        return f"`edgecost profile --target {target} --space mixconv{named} --blocks{more}{folder}`"
+        energy = " --energy" if self.unit == "mj" else ""
+        return f"`edgecost profile --target {target} --space mixconv{named} --blocks{more}{energy}{folder}`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,13 +177,19 @@ class Gauge:
 
 
 def measure_on(
-    devices: Sequence[Device], effort: str, results: Path, progress: Progress | None = None, purpose: str = "s3nas"
+    devices: Sequence[Device],
+    effort: str,
+    results: Path,
+    progress: Progress | None = None,
+    purpose: str = "s3nas",
+    energy: bool = False,
 ) -> Measure:
-    """Measuring on boards."""
+    """Measuring on boards, for a budget of energy with energies."""
     from search.spaces.network import network_workload
 
     def measure(target: str, network: Network) -> Row:
-        return measure_workload(devices, target, network_workload(network), effort, results, progress, purpose)
+        work = network_workload(network)
+        return measure_workload(devices, target, work, effort, results, progress, purpose, energy)
 
     return measure
 
@@ -192,5 +198,7 @@ def _cost(row: Row, unit: CostUnit) -> float:
     if unit == "ms":
         return row.latency_ns / 1e6
     if row.energy_mj is None:
-        raise MeasurementError(f"{row.target_id} has no power sensor that could be read, so energy cannot be measured")
+        codes = ", ".join(code for code in row.issues if code.startswith(("energy_", "sensor_")))
+        why = codes or f"{row.target_id} has no power sensor that could be read"
+        raise MeasurementError(f"the energy of a network on {row.target_id} could not be measured: {why}")
     return row.energy_mj

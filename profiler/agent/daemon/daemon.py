@@ -97,6 +97,8 @@ class Daemon:
         self._sync()
         if taken is not None:
             self._runner.take(taken)
+        elif not self._queue:
+            self._runner.rest()
         self._tell_client()
         self._retire()
 

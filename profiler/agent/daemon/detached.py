@@ -11,9 +11,10 @@ import sys
 import traceback
 from typing import Any, Dict, NoReturn
 
-from .. import processes, stale
+from .. import leaf, processes, stale
 from ..boardlease import Lease
 from ..place import Place
+from ..worker.pinning import Pins
 from .daemon import Daemon, log
 from .journal import Journal
 from .tidying import tidy
@@ -70,6 +71,8 @@ def _serve(place: Place, owner: Dict[str, Any], lease: Lease, listener: socket.s
     left = stale.sweep()
     if left:
         log("%d processes of an agent that is gone were still there" % left)
+    if Pins(leaf.current(), place.workdir).restore():
+        log("not all governors and clocks could be put back that an agent had set which is gone")
     tidy(place)
     _write_card(place.card)
     if journal.cut_bytes:

@@ -13,15 +13,21 @@ import signal
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
-from .. import environments
+from .. import environments, leaf
 from ..facts import moment
 from ..lines import LineTooLong
 from ..worker import failures
-from ..worker.worker import empty_reply
+from ..worker.energy import cap_s
+from ..worker.pinning import Pins
+from ..worker.replies import empty_reply
+from ..worker.settings import Settings
 from .child import Child, Confinement
 
 PREPARE_S = 50.0
 """For starting a worker and importing a runtime (from a slow card, torch takes half a minute); not the job's time."""
+
+COOLING_MARGIN_S = 5.0
+"""A worker that waits for its board to cool down ends that by itself; so much later it counts as stuck."""
 
 SHARED_SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT)
 GRACE_S = 1.0
@@ -38,8 +44,10 @@ class WorkerDied(Exception):
 class Runner:
     """Runs jobs for a daemon.
 
+    A worker may set governors and clocks: they are put back whenever it is gone, and when there is nothing to do.
+
     Args:
-        workdir: where the board's environments are.
+        workdir: where the board's environments are, and what its governors and clocks were.
         folder: where workers live, with whatever a runtime leaves in the folder that it is started in.
     """
 
@@ -51,12 +59,15 @@ class Runner:
         self._reply: Optional[Reply] = None
         self._stage = "start"
         self._deadline = 0.0
+        self._limit_s = 0.0
         self._began = 0.0
         self._kills = 0
         self._fresh = False
         self._taken_up = False
         self._blame_at = 0.0
         self._ended_by = 0
+        self._pins = Pins(leaf.current(), workdir)
+        self._pinned = False
 
     @property
     def running(self) -> Optional[str]:
@@ -69,7 +80,8 @@ class Runner:
         self._job, self._reply = job, None
         self._kills = failures.kernel_kills()
         self._began = time.monotonic()
-        self._deadline = self._began + PREPARE_S
+        self._limit_s = PREPARE_S
+        self._deadline = self._began + self._limit_s
         self._taken_up = False
         self._blame_at = 0.0
         # a worker found dead before it takes this job up has died of something else: there is one more try
@@ -93,6 +105,12 @@ class Runner:
         """End the worker, and with it the job in hand."""
         self._job = self._reply = None
         self._end_worker()
+
+    def rest(self) -> None:
+        """There is no further job for now: the board's governors and clocks are put back."""
+        if self._pinned and self._job is None:
+            self._pins.restore()
+            self._pinned = False
 
     # The owner's select
 
@@ -161,8 +179,10 @@ class Runner:
 
     def _enter(self, stage: str) -> None:
         assert self._job is not None
-        if self._taken_up and self._stage == "import":  # the job's own time begins once its runtime is there
-            self._deadline = time.monotonic() + float(self._job["config"]["job_timeout_s"])
+        limit_s = _limit_s(self._job, self._stage, stage) if self._taken_up or stage == "cooling" else None
+        if limit_s is not None:
+            self._deadline = time.monotonic() + limit_s
+            self._limit_s = limit_s
         self._taken_up = True
         self._stage = stage
 
@@ -195,7 +215,8 @@ class Runner:
         child.forget_chatter()
         self._stage = "import"
         try:
-            child.send(self._job)
+            child.send(dict(self._job, place={"board": self._workdir, "session": self._folder}))
+            self._pinned = True
         except OSError:
             raise WorkerDied() from None
 
@@ -228,9 +249,8 @@ class Runner:
     def _timed_out(self) -> None:
         assert self._job is not None
         stage = self._stage
-        took_s = PREPARE_S if stage in ("start", "import") else float(self._job["config"]["job_timeout_s"])
         self._end_worker()
-        self._fail(failures.Death("timed_out", "ended after %g s, during %s" % (took_s, stage)))
+        self._fail(failures.Death("timed_out", "ended after %g s, during %s" % (self._limit_s, stage)))
 
     def _fail(self, end: failures.Death) -> None:
         assert self._job is not None
@@ -242,5 +262,23 @@ class Runner:
         if child is None:
             return failures.Death("crashed", "there was no worker")
         status = child.end()
+        self._pins.restore()
+        self._pinned = False
         self._ended_by = -status
         return failures.death(status, self._stage, child.last_words(), killed_for_memory)
+
+
+def _limit_s(job: Dict[str, Any], left: str, entered: str) -> Optional[float]:
+    """The time for what comes after entering a stage; None where the time that runs already is for that as well.
+
+    A job's own time begins once its runtime is there; waiting for the board to cool down, and the spells of an energy
+    measurement, are no part of it.
+    """
+    own_s = float(job["config"]["job_timeout_s"])
+    if entered == "cooling":
+        return Settings.read(job["config"]).cool_s + COOLING_MARGIN_S
+    if left == "cooling":
+        return PREPARE_S
+    if entered == "energy":
+        return own_s + cap_s(Settings.read(job["config"]))
+    return own_s if left == "import" else None

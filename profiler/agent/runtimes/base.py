@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-import time
 from typing import Any, Callable, Dict, List, Optional
+
+from .. import leaf
 
 COPIES = 5
 """How often a copy between host and accelerator is timed; the median is told."""
@@ -26,7 +27,7 @@ class Model:
     """One loaded artefact.
 
     The life of one: the constructor loads it; `coverage()`; `run()` once; `settle()`; `notes()` and `output()`; then
-    `run()` as often as wanted; `close()`.
+    `run()` as often as wanted, and `device_ns()`; `close()`.
 
     Attributes:
         interface: which way of calling the runtime is timed.
@@ -55,6 +56,13 @@ class Model:
     def notes(self) -> Dict[str, Any]:
         """What else belongs beside the figures: the accelerator's name, what copies to and from it take."""
         return {}
+
+    def device_ns(self) -> Optional[int]:
+        """Run it once, and tell how long the accelerator itself was at it, in ns; None where nobody can tell.
+
+        What the host adds (the call, the wait, the interpreter) is not in it. Never called inside a sample.
+        """
+        return None
 
     def close(self) -> None:
         """Undo what outlives the object."""
@@ -91,9 +99,9 @@ def accelerator_of(job: Dict[str, Any], known: List[str]) -> str:
 
 def copy_us(copy: Callable[[], Any]) -> float:
     """What a copy takes, in µs; copies are never part of a sample unless the runtime's interface leaves no choice."""
-    taken = []
+    clock, taken = leaf.current().clock_ns, []
     for _ in range(COPIES):
-        start = time.perf_counter_ns()
+        start = clock()
         copy()
-        taken.append(time.perf_counter_ns() - start)
+        taken.append(clock() - start)
     return round(statistics.median(taken) / 1000, 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from ..outputs import flatten, seeded_inputs
 from .base import AcceleratorMissing, Model, accelerator_of, check_inputs, copy_us, covered
@@ -92,6 +92,18 @@ class TorchModel(Model):
             "copy_in_us": copy_us(copy_in),
             "copy_out_us": copy_us(lambda: self._first().cpu()),
         }
+
+    def device_ns(self) -> Optional[int]:
+        """By two events in the GPU's own queue, around the module's kernels."""
+        if self._device == "cpu":
+            return None
+        cuda = self._runtime.cuda
+        begin, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+        begin.record()
+        self._last = self._module(*self._inputs)
+        end.record()
+        cuda.synchronize()
+        return int(begin.elapsed_time(end) * 1e6)
 
     def close(self) -> None:
         """Leave inference mode, and give the GPU's memory back."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mmap
-import os
 from typing import Any, Dict, List, Optional
+
+from .. import leaf
 
 _PROBE_BYTES = 64 << 20
 
@@ -29,10 +30,10 @@ def confine(limits: Dict[str, Any]) -> None:
 
 def bind(cpus: List[int]) -> None:
     """Run on these CPUs only; one that is missing or forbidden would silently make the job slower."""
-    wanted = set(cpus)
+    wanted, board = set(cpus), leaf.current()
     try:
-        os.sched_setaffinity(0, wanted)
-        bound = os.sched_getaffinity(0)
+        board.bind(sorted(wanted))
+        bound = set(board.affinity())
     except (AttributeError, OSError, ValueError, OverflowError) as error:
         raise CannotConfine("the CPUs %s cannot be used: %s" % (sorted(wanted), error)) from None
     if bound != wanted:

@@ -1,6 +1,6 @@
 """The measuring loop: batches that last long enough, a warm-up, and a stop once the median is known well enough.
 
-Every function takes the clock, so that tests can bring one of their own.
+Every function takes the clock: the leaf's, or one that a test brings.
 """
 
 from __future__ import annotations
@@ -8,134 +8,57 @@ from __future__ import annotations
 import gc
 import itertools
 import math
-import time
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-EMPTY_PAIRS = 10000
-"""Readings from which the clock's own cost is taken."""
-
-RESOLUTIONS = 1000
-OVERHEADS = 200
-"""A batch lasts at least so many ticks of the clock, and so many times what reading it costs."""
+from .calibration import Clock, ClockUnusable
+from .interval import effective_n, half_width, median
+from .settings import Settings
+from .steady import SteadyTest
 
 MOST_BATCHES = 20000
 MOST_RUNS_A_BATCH = 10000000
+MOST_STEPS = 100
+"""A clock that has gone backwards so often is waited for no longer."""
+
 GROWTH = 16
 """A batch becomes at most so many times longer at once: its first guess rests on a single cold run."""
 
-STEADY_WINDOW = 8
-STEADY_LEAST = 6
-"""Batches that the steady-state test looks at; with fewer than six no order of them is significant."""
-
-WARMUP_CAP = 3
-"""An unsteady warm-up may last so many times what was asked for."""
-
-Z_95 = 1.96
+WARMUP_CAP = 4
+WARMUP_BATCHES = 24
+"""An unsteady warm-up may last so many times what was asked for, or so many batches."""
 
 Run = Callable[[], Any]
-Clock = Callable[[], int]
-
-
-class ClockFacts(NamedTuple):
-    """What the clock can tell.
-
-    Attributes:
-        resolution_ns: the smallest step seen between two readings.
-        overhead_ns: the median of what an empty pair of readings lasts.
-    """
-
-    resolution_ns: int
-    overhead_ns: int
-
-
-class Settings(NamedTuple):
-    """The part of the host's MeasureConfig that a worker obeys; units in the names, `target_half_width` relative."""
-
-    min_batch_s: float
-    warmup_runs: int
-    warmup_s: float
-    min_batches: int
-    target_half_width: float
-    cap_s: float
-
-    @classmethod
-    def read(cls, config: Any) -> Settings:
-        """Take the settings out of a request's "config".
-
-        Raises:
-            ValueError: naming the field that is missing or no number of its kind.
-        """
-        return cls(
-            min_batch_s=_number(config, "min_batch_s"),
-            warmup_runs=int(_number(config, "warmup_runs", whole=True)),
-            warmup_s=_number(config, "warmup_s"),
-            min_batches=int(_number(config, "min_batches", whole=True)),
-            target_half_width=_number(config, "target_half_width"),
-            cap_s=_number(config, "cap_s"),
-        )
-
-
-def _number(config: Any, name: str, whole: bool = False) -> float:
-    value = config.get(name) if isinstance(config, dict) else None
-    usable = isinstance(value, int) or (not whole and isinstance(value, float) and math.isfinite(value))
-    if not usable or isinstance(value, bool) or value is None or value < 0:
-        raise ValueError("config.%s must be a %s >= 0" % (name, "whole number" if whole else "number"))
-    return float(value)
+Keep = Callable[[Sequence[int], Sequence[int]], List[int]]
+"""From the batches' beginnings and durations, both in ns, to the durations of those that count."""
 
 
 class WarmUp(NamedTuple):
-    """How the warm-up went: the runs that a batch needs, all runs done, whether their times had settled."""
+    """How the warm-up went: the runs that a batch needs, all runs done, whether their times had settled, seconds."""
 
     runs_per_batch: int
     runs: int
     steady: bool
+    lasted_s: float
 
 
 class Sampling(NamedTuple):
     """The samples, and why there are so many.
 
     Attributes:
-        samples_ns: duration of every batch.
+        samples_ns: duration of every batch that counts.
         half_width: of the 95 % interval of the median, relative to it.
         n_effective: how many independent samples they are worth.
         converged: whether the interval was narrow enough before the time was up.
+        needs_s: how much longer sampling would have had to go on for that, as the interval narrows with the root of
+            the number of samples: 0 where it was narrow enough, infinite where nobody can tell.
     """
 
     samples_ns: List[int]
     half_width: float
-    n_effective: float
+    n_effective: int
     converged: bool
-
-
-def calibrate(clock: Clock = time.perf_counter_ns) -> ClockFacts:
-    """Measure the clock with empty pairs of readings.
-
-    The smallest step seen is an upper bound of the true resolution where reading takes longer than a tick, which is
-    the safe side: batches come out longer, never shorter.
-    """
-    pairs = []
-    for _ in range(EMPTY_PAIRS):
-        start = clock()
-        pairs.append(clock() - start)
-    steps = [pair for pair in pairs if pair > 0]
-    if not steps:  # a tick outlasts all of these readings: wait for whole ones
-        edges = [_next_tick(clock) for _ in range(3)]
-        steps = [after - before for before, after in zip(edges, edges[1:])]
-    return ClockFacts(min(steps), int(median(pairs)))
-
-
-def _next_tick(clock: Clock) -> int:
-    start = now = clock()
-    while now == start:
-        now = clock()
-    return now
-
-
-def least_batch_ns(settings: Settings, clock_facts: ClockFacts) -> int:
-    """How long a sample must last for the clock not to matter."""
-    least = max(RESOLUTIONS * clock_facts.resolution_ns, OVERHEADS * clock_facts.overhead_ns)
-    return max(int(settings.min_batch_s * 1e9), least)
+    needs_s: float
 
 
 @contextmanager
@@ -151,39 +74,75 @@ def no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def time_batch(run: Run, runs: int, clock: Clock) -> int:
-    """Nanoseconds that so many runs take, one after the other."""
-    repeat = itertools.repeat(None, runs)  # the cheapest loop there is: no integers are made
-    start = clock()
-    for _ in repeat:
-        run()
-    return clock() - start
+class _Stopwatch:
+    """Times batches, and adds up the time that went by, whatever steps the clock makes backwards.
+
+    Attributes:
+        elapsed_ns: since it was made; a step backwards adds nothing.
+        steps: batches during which, or right before which, the clock went backwards.
+        began_ns: when the last batch began.
+    """
+
+    def __init__(self, run: Run, clock: Clock, before: Optional[Run] = None) -> None:
+        self._run = run
+        # what a simulated board has: so many runs in one step of virtual time
+        self._many: Optional[Callable[[int], Any]] = getattr(run, "many", None)
+        self._clock = clock
+        self._before = before
+        self.elapsed_ns = 0
+        self.steps = 0
+        self._last_ns = self.began_ns = clock()
+
+    def batch(self, runs: int) -> Optional[int]:
+        """Nanoseconds that so many runs take, one after the other; None where the clock went backwards."""
+        run, clock = self._run, self._clock
+        if self._before is not None:
+            self._before()
+        repeat = itertools.repeat(None, runs)  # the cheapest loop there is: no integers are made
+        if self._many is not None:
+            start = clock()
+            self._many(runs)
+        else:
+            start = clock()
+            for _ in repeat:
+                run()
+        end = clock()
+        forwards = self._last_ns <= start <= end
+        if forwards:
+            self.elapsed_ns += end - self._last_ns
+        else:
+            self.steps += 1
+            self.elapsed_ns += max(0, start - self._last_ns) + max(0, end - start)
+        self.began_ns, self._last_ns = start, end
+        return end - start if forwards else None
 
 
-def warm_up(run: Run, settings: Settings, least_ns: int, clock: Clock = time.perf_counter_ns) -> WarmUp:
+def warm_up(run: Run, settings: Settings, least_ns: int, clock: Clock) -> WarmUp:
     """Run until warm, and find how many runs a batch needs on the way.
 
     Warm means: at least `warmup_runs` and `warmup_s`, and no trend left in the last batches. A trend that does not
-    end within WARMUP_CAP times the warm-up asked for is given up on (`steady` is False then).
+    end is given up on (`steady` is False then).
     """
-    began = clock()
+    watch, settled = _Stopwatch(run, clock), SteadyTest(settings.target_half_width, settings.min_batches)
     asked_ns = settings.warmup_s * 1e9
     done, runs = 0, 1
     batches: List[float] = []
     while True:
-        took = time_batch(run, runs, clock)
+        took = watch.batch(runs)
         done += runs
+        if took is None:
+            if watch.steps >= MOST_STEPS:
+                return WarmUp(runs, done, False, watch.elapsed_ns / 1e9)
+            continue
         if took < least_ns and runs < MOST_RUNS_A_BATCH:
             runs = _longer(runs, took, least_ns)
             continue
         batches.append(took / runs)
-        elapsed = clock() - began
-        if done < settings.warmup_runs or elapsed < asked_ns:
+        if done < settings.warmup_runs or watch.elapsed_ns < asked_ns:
             continue
-        if is_steady(batches[-STEADY_WINDOW:], settings.target_half_width):
-            return WarmUp(runs, done, True)
-        if elapsed >= WARMUP_CAP * max(asked_ns, STEADY_WINDOW * median(batches) * runs):
-            return WarmUp(runs, done, False)
+        steady = settled.passed(batches)
+        if steady or watch.elapsed_ns >= max(WARMUP_CAP * asked_ns, WARMUP_BATCHES * median(batches) * runs):
+            return WarmUp(runs, done, steady, watch.elapsed_ns / 1e9)
 
 
 def _longer(runs: int, took: int, least_ns: int) -> int:
@@ -191,97 +150,95 @@ def _longer(runs: int, took: int, least_ns: int) -> int:
     return int(min(MOST_RUNS_A_BATCH, GROWTH * runs, max(runs + 1, wanted)))
 
 
-def is_steady(batches: Sequence[float], tolerance: float) -> bool:
-    """Whether no trend is left in these times.
+class Sampler:
+    """Times batches until the 95 % interval of their median is narrow enough, or until `cap_s` have passed.
 
-    A trend counts when Mann and Kendall's test finds it at the 5 % level *and* Theil and Sen's slope carries it beyond
-    `tolerance` of the median over the window: neither chance nor a drift too small to matter prolongs a warm-up.
+    Args:
+        run: what is timed.
+        runs_per_batch: how often, in each of them; an attribute as well.
+        settings: when it is enough.
+        clock: nanoseconds.
+        before: done before every batch, outside of its time; counts for the cap.
+
+    Attributes:
+        begins_ns, samples_ns: when each batch began, by the clock, and how long it took; in order. Batches at which
+            the clock went backwards are not among them.
     """
-    n = len(batches)
-    if n < STEADY_LEAST:
-        return False
-    pairs = list(itertools.combinations(range(n), 2))
-    score = sum((batches[j] > batches[i]) - (batches[j] < batches[i]) for i, j in pairs)
-    deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    significant = (abs(score) - 1) / deviation > Z_95
-    slope = median([(batches[j] - batches[i]) / (j - i) for i, j in pairs])
-    return not (significant and abs(slope) * (n - 1) > tolerance * median(batches))
+
+    def __init__(
+        self, run: Run, runs_per_batch: int, settings: Settings, clock: Clock, before: Optional[Run] = None
+    ) -> None:
+        self.begins_ns: List[int] = []
+        self.samples_ns: List[int] = []
+        self.runs_per_batch = runs_per_batch
+        self._settings = settings
+        self._watch = _Stopwatch(run, clock, before)
+        self._check_at = max(1, settings.min_batches)
+
+    @property
+    def stepped(self) -> int:
+        """Batches that were left out since the clock went backwards."""
+        return self._watch.steps
+
+    @property
+    def lasted_s(self) -> float:
+        """How long it has been going on."""
+        return self._watch.elapsed_ns / 1e9
+
+    @property
+    def spent(self) -> bool:
+        """Whether its time is up."""
+        watch, batches = self._watch, len(self.samples_ns)
+        late = watch.elapsed_ns >= self._settings.cap_s * 1e9
+        return late or batches + watch.steps >= MOST_BATCHES or watch.steps >= MOST_STEPS
+
+    def go_on(self, keep: Optional[Keep] = None) -> Sampling:
+        """Time at least one batch more, until what `keep` leaves of all of them is enough, or the time is up.
+
+        At the cap there may be fewer than `min_batches`, and none where `keep` leaves none; neither is converged.
+
+        Raises:
+            ClockUnusable: at every single batch the clock went backwards.
+        """
+        while True:
+            took = self._watch.batch(self.runs_per_batch)
+            if took is not None:
+                self.begins_ns.append(self._watch.began_ns)
+                self.samples_ns.append(took)
+            n, spent = len(self.samples_ns), self.spent
+            if n < self._check_at and not spent:
+                continue
+            if not n:
+                raise ClockUnusable("the board's clock went backwards again and again")
+            self._check_at = n + max(1, n // 16)  # sorting after every single batch would cost more than it saves
+            found = self.judge(self.samples_ns if keep is None else keep(self.begins_ns, self.samples_ns))
+            if found.converged or spent:
+                return found
+
+    def judge(self, samples: List[int]) -> Sampling:
+        """What these samples tell, which took all the time so far."""
+        least, target = self._settings.min_batches, self._settings.target_half_width
+        n, independent = len(samples), effective_n(samples)
+        width = half_width(samples, independent) if n else math.inf
+        converged = n >= max(1, least) and width <= target
+        needs_s = 0.0
+        if not converged:
+            needs_s = math.inf
+            if n and math.isfinite(width) and target > 0:
+                needs_s = (max((width / target) ** 2, least / n) - 1) * self._watch.elapsed_ns / 1e9
+        return Sampling(samples, width, independent, converged, needs_s)
 
 
-def sample(run: Run, runs_per_batch: int, settings: Settings, clock: Clock = time.perf_counter_ns) -> Sampling:
-    """Time batches until the 95 % interval of their median is narrow enough, or until `cap_s` have passed.
-
-    At the cap there may be fewer than `min_batches` samples, never none; that does not count as converged.
-    """
-    samples: List[int] = []
-    began = clock()
-    check_at = max(1, settings.min_batches)
-    while True:
-        samples.append(time_batch(run, runs_per_batch, clock))
-        n = len(samples)
-        if n >= check_at:
-            width = half_width(samples)
-            if width <= settings.target_half_width:
-                return Sampling(samples, width, effective_n(samples), True)
-            check_at = n + max(1, n // 16)  # sorting after every single batch would cost more than it saves
-        if clock() - began >= settings.cap_s * 1e9 or n >= MOST_BATCHES:
-            width = half_width(samples)
-            converged = n >= settings.min_batches and width <= settings.target_half_width
-            return Sampling(samples, width, effective_n(samples), converged)
-
-
-def median(values: Sequence[float]) -> float:
-    """The median of at least one value."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def effective_n(samples: Sequence[float]) -> float:
-    """How many independent samples these are worth for their median, from their lag-1 autocorrelation; 1..n.
-
-    The variance of a median depends on the autocorrelations of the signs of (sample - median), which outliers do not
-    move. At lag 1 it is measured; at lag k it is (2 / pi) asin(r ** k), what a normal AR(1) series has whose signs
-    correlate so at lag 1 (the arcsine law). Negative r counts as none. The host evaluates journals with all lags;
-    this is the quick form that decides when to stop.
-    """
-    n = len(samples)
-    if n < 4:
-        return float(n)
-    centre = median(samples)
-    signs = [(value > centre) - (value < centre) for value in samples]
-    mean = sum(signs) / n
-    variance = sum((sign - mean) ** 2 for sign in signs)
-    if variance == 0:
-        return float(n)
-    shared = sum((a - mean) * (b - mean) for a, b in zip(signs, signs[1:])) / variance
-    r = math.sin(math.pi / 2 * min(max(shared, 0.0), 0.99))
-    inefficiency, power, lag = 1.0, r, 1
-    while power > 1e-3 and lag < n:
-        inefficiency += 4 / math.pi * math.asin(power)
-        power *= r
-        lag += 1
-    return max(1.0, n / inefficiency)
-
-
-def half_width(samples: Sequence[float]) -> float:
-    """Half of the 95 % interval of the median, relative to the median; of their whole range below six effective ones.
-
-    The interval ends at order statistics, whose ranks follow from a binomial with the effective n (normal
-    approximation): no distribution of the samples is assumed.
-    """
-    n, independent = len(samples), effective_n(samples)
-    share = Z_95 / 2 / math.sqrt(independent) if independent >= 6 else 0.5
-    ordered = sorted(samples)
-    low = max(0, math.floor(n * (0.5 - share)))
-    centre = median(ordered)
-    return (ordered[n - 1 - low] - ordered[low]) / 2 / centre if centre > 0 else math.inf
+def sample(run: Run, runs_per_batch: int, settings: Settings, clock: Clock) -> Sampling:
+    """One sampling in which all batches count."""
+    return Sampler(run, runs_per_batch, settings, clock).go_on()
 
 
 def describe(sampling: Sampling) -> Dict[str, Any]:
     """What of a sampling belongs into the record beside its samples."""
-    finite = math.isfinite(sampling.half_width)
+    width, needs_s = sampling.half_width, sampling.needs_s
     return {
-        "half_width": round(sampling.half_width, 6) if finite else None,
-        "n_effective": round(sampling.n_effective, 1),
+        "half_width": round(width, 6) if math.isfinite(width) else None,
+        "n_effective": sampling.n_effective,
+        "needs_s": round(needs_s, 3) if math.isfinite(needs_s) else None,
     }

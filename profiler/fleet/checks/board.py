@@ -69,7 +69,8 @@ class Checkup:
             transport.close()
 
     def _look(self, transport: Transport) -> Iterator[Finding]:
-        declared = self._declared
+        # a simulated board has its files and programs inside the agent only
+        declared = None if self.device.emulation == "simulated" else self._declared
         commands, files = (commands_of(declared), files_of(declared)) if declared is not None else ([], [])
         probe = ask(transport, commands, files)
         yield check_clock(probe)

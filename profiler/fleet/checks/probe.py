@@ -60,6 +60,12 @@ for r in "$sys"/class/powercap/*-rapl:*; do
   one "$r/name"; n=$v; one "$r/energy_uj"; say chip rapl "$n"
   [ -n "$v" ] && say channel rapl "$n" energy_uj
 done
+for b in "$sys"/class/power_supply/*; do
+  [ -r "$b/type" ] || continue
+  one "$b/type"; [ "$v" = Battery ] || continue
+  n=${{b##*/}}; say chip battery "$n"
+  for f in power_now current_now voltage_now; do [ -r "$b/$f" ] && say channel battery "$n" "$f"; done
+done
 m=org.freedesktop.login1
 say logout "$(busctl get-property $m "/$(echo $m | tr . /)" $m.Manager KillUserProcesses 2>/dev/null < /dev/null)"
 for a in "$@"; do case $a in
@@ -104,7 +110,7 @@ class Probe:
         memory_mb: main memory.
         cpus: the CPUs that are on, with their capacity.
         policies, zones: see there.
-        chips: (kind, name) -> what can be read of it; kind is hwmon, iio or rapl.
+        chips: (kind, name) -> what can be read of it; kind is hwmon, iio, rapl or battery.
         commands: where the programs that were asked for are.
         files: what the patterns that were asked for stand for.
         logout_kills: whether the login manager ends all of a user's processes when the last session ends.

@@ -142,11 +142,13 @@ def _sensor(declared: SensorEntry, probe: Probe, transport: Transport) -> Iterat
         yield from _command(declared, probe, transport)
     elif declared.kind != "external":
         channels = probe.chips.get((declared.kind, declared.name))
+        if not declared.name:  # the first of its kind is meant
+            channels = next((found for (kind, _), found in probe.chips.items() if kind == declared.kind), None)
         if channels is None:
             there = _list([chip for kind, chip in probe.chips if kind == declared.kind])
             yield warning(f"{name} is not there", f"found: {there}; correct `sensors`, or load its driver")
             return
-        missing = [channel for channel in declared.channels if channel not in channels]
+        missing = [word for channel in declared.channels for word in channel.split("+") if word.strip() not in channels]
         if declared.kind == "rapl" and "energy_uj" not in channels:
             yield warning(f"{name} is there, and may not be read", "allow it: `sudo chmod a+r` its energy_uj")
         elif missing:

@@ -16,6 +16,9 @@ from profiler.fleet.plugins import check_configuration, known_runtimes
 
 __all__ = ["address", "nearest", "problems"]
 
+SIMULATED = "simulated"
+"""An emulation, and the only runtime that it has: of any other one the real time would be told in virtual seconds."""
+
 Problem = tuple[Location, str]
 LineOf = Callable[[Location], int]
 
@@ -100,6 +103,12 @@ def _targets(entry: DeviceEntry, place: Location) -> Iterator[Problem]:
             check_configuration(target.runtime, target.precision, target.accelerator)
         except ConfigError as error:
             yield here, str(error).rstrip(".")
+        if (target.runtime == SIMULATED) != (entry.emulation == SIMULATED):
+            yield (
+                (*here, "runtime"),
+                f"the runtime {SIMULATED!r} is for devices with `emulation: {SIMULATED}`, which run nothing else: "
+                f"correct the runtime or the emulation of {entry.id!r}",
+            )
         if target.cores and target.cores not in clusters:
             known = ", ".join(clusters) or "none"
             yield (

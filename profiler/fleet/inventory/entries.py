@@ -180,17 +180,47 @@ class LeaseEntry(_Strict):
 class SensorEntry(_Strict):
     """Where the board's power can be read; looked for by name, since hwmon and iio numbers move between boots."""
 
-    kind: Literal["hwmon", "iio", "rapl", "command", "external"] = Field(
+    kind: Literal["hwmon", "iio", "rapl", "command", "battery", "external"] = Field(
         description=(
-            "A chip of hwmon or iio called `name`, a package of the processor's own counters, a program, "
-            "or a meter beside the board."
+            "A chip of hwmon or iio called `name`, a package of the processor's own counters, a program that prints a "
+            "figure with its unit (W, mW, uW, J, mJ, uJ), a battery's gauge, or a meter beside the board."
         )
     )
-    name: str = ""
-    channels: Names = Field(default=(), description="What is read of it: labels or files.")
+    name: str = Field(
+        default="",
+        description=(
+            "As the kernel calls it; of a command, the program; of an external meter, how the host reaches it: "
+            "joulescope[:SERIAL], tcp:HOST:PORT, serial:PATH[:BAUD] or command:WORDS."
+        ),
+    )
+    channels: Names = Field(
+        default=(),
+        description=(
+            "Labels or files of it, the first of which is the board's power; several are added up by a plus sign "
+            "(VDD_CPU+VDD_GPU). Of a command: its arguments."
+        ),
+    )
     scope: Scope = Field(description="What the figure includes; figures of different scopes are never compared.")
     update_hz: float | None = Field(default=None, gt=0, description="How often its value changes.")
     forks: bool = Field(default=False, description="Whether every reading starts a process.")
+    gain: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="power = gain x shown + offset; `edgecost energy calibrate` finds both.",
+    )
+    offset_uw: float | None = Field(default=None, allow_inf_nan=False, description="Added to what is shown, in µW.")
+    gain_u: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Uncertainty of the gain, relative, k = 2, where it is better known than from the chip's name.",
+    )
+    offset_u_uw: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Uncertainty of the offset in µW, k = 2."
+    )
     note: str = ""
 
 

@@ -201,7 +201,7 @@ class Conversation:
 
         With `queued` they end sooner: when it has confirmed that it has got a block.
         """
-        limit_s = config.job_timeout_s + self._limits.margin_s
+        limit_s = config.longest_job_s() + self._limits.margin_s
         deadline = time.monotonic() + limit_s
         while queued or not self.ledger.idle:
             message = self._next_until(deadline, limit_s, self._limits.silence_s)

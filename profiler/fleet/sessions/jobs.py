@@ -31,7 +31,7 @@ def request(job: BoardJob, path: str, device: Device, target: Target, config: Me
         "inputs": artefact.inputs,
         "layout": artefact.layout,
         "expected": asdict(artefact.expected),
-        "config": config.to_dict(),
+        "config": {**config.to_dict(), **({} if job.half_width is None else {"target_half_width": job.half_width})},
         "fresh": job.fresh,
         "cpus": None if cpus is None else list(cpus),
         "memory_mb": device.memory_limit_mb,
@@ -43,6 +43,8 @@ def request(job: BoardJob, path: str, device: Device, target: Target, config: Me
             "clock": target.clock,
             "heat": asdict(device.heat),
             "sensors": [asdict(sensor) for sensor in device.sensors],
+            # nothing of its own to read: a meter beside it may be looking on
+            "meter": bool(device.sensors) and all(sensor.kind == "external" for sensor in device.sensors),
         },
     }
 

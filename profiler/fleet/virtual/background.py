@@ -61,15 +61,21 @@ def status(root: Path) -> FleetStatus:
     )
 
 
-def start(root: Path, server: ServerName = "asyncssh") -> FleetStatus:
+def start(root: Path, server: ServerName = "asyncssh", boards: str = "loopback") -> FleetStatus:
     """Start a process that serves the fleet and outlives this one; nothing when it is up already.
+
+    Args:
+        root: the fleet's folder.
+        server: what serves the boards.
+        boards: which boards: "loopback" or "simulated".
 
     Raises:
         ConfigError: the process ended at once (its own words are in the message).
         DeviceTimeout: it did not come up in time; it has been ended again.
         StorageError: the root cannot be written.
     """
-    return start_module(root, "profiler.fleet.virtual.serve", ["--root", str(root.absolute()), "--server", server])
+    arguments = ["--root", str(root.absolute()), "--server", server, "--boards", boards]
+    return start_module(root, "profiler.fleet.virtual.serve", arguments)
 
 
 def start_module(root: Path, module: str, arguments: Sequence[str]) -> FleetStatus:

@@ -1,6 +1,7 @@
-"""The six boards of the embedded fleet: what each one is, its home, its keys, and the devices.yaml that lists them.
+"""The boards of the embedded fleet: what each one is, its home, its keys, and the devices.yaml that lists them.
 
-They are this machine's CPU in six configurations, and their descriptions say so: nothing here claims to be hardware.
+By default they are this machine's CPU in six configurations, and their descriptions say so: nothing here claims to be
+hardware. Others (`profiler.fleet.virtual.simulated`) are anything that a FleetBoard can be.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import yaml
 
@@ -18,10 +20,24 @@ from profiler.errors import ConfigError, StorageError
 from profiler.fleet.inventory.yamltext import write_atomically
 from profiler.fleet.targets import Precision, Runtime
 
-__all__ = ["BOARDS", "MACHINE", "USER", "Board", "BoardFiles", "prepare", "write_devices"]
+__all__ = ["BOARDS", "MACHINE", "USER", "Board", "BoardFiles", "FleetBoard", "prepare", "write_devices"]
 
 USER = "edgecost"
 MACHINE = "this-host"
+
+
+class FleetBoard(Protocol):
+    """What a fleet has to know of a board."""
+
+    @property
+    def id(self) -> str:
+        """Its name everywhere."""
+
+    def entry(self) -> dict[str, Any]:
+        """What devices.yaml says of it, besides how it is reached: description, machine, emulation, targets, ..."""
+
+    def furnish(self, home: Path) -> Mapping[str, str]:
+        """Lay what it needs into its home; the environment that its processes have besides the usual. OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,22 @@ class Board:
     runtime: Runtime
     precision: Precision
     threads: int
+
+    def entry(self) -> dict[str, Any]:
+        """See FleetBoard."""
+        cpu = f"{platform.machine()} CPU, {os.cpu_count()} logical cores"
+        words = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        target = {"runtime": self.runtime, "precision": self.precision, "threads": self.threads, "clock": "unpinned"}
+        return {
+            "description": f"this machine's {cpu}: {self.runtime} {self.precision}, {words} (not a board)",
+            "machine": MACHINE,
+            "emulation": "loopback",
+            "targets": [target],
+        }
+
+    def furnish(self, home: Path) -> Mapping[str, str]:
+        """See FleetBoard."""
+        return {}
 
 
 BOARDS: tuple[Board, ...] = (
@@ -54,16 +86,18 @@ class BoardFiles:
         host_key: its private host key.
         authorized_keys: the public keys it admits.
         fingerprint: of the host key, "SHA256:...".
+        environment: of its processes, besides the usual.
     """
 
-    board: Board
+    board: FleetBoard
     home: Path
     host_key: Path
     authorized_keys: Path
     fingerprint: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def prepare(root: Path) -> tuple[BoardFiles, ...]:
+def prepare(root: Path, boards: Sequence[FleetBoard] = BOARDS) -> tuple[BoardFiles, ...]:
     """Make homes and keys where they are missing (folders 0700, private keys 0600); what exists is kept.
 
     Raises:
@@ -75,15 +109,14 @@ def prepare(root: Path) -> tuple[BoardFiles, ...]:
         root.chmod(0o700)
         client = _key(client_key_path(root), "edgecost client")
         files = []
-        for board in BOARDS:
+        for board in boards:
             folder = root / "boards" / board.id
             home = folder / "home"
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             public = _key(folder / "host_key", f"edgecost {board.id}")
             write_atomically(folder / "authorized_keys", client.decode(), mode=0o600)
-            files.append(
-                BoardFiles(board, home.resolve(), folder / "host_key", folder / "authorized_keys", _fingerprint(public))
-            )
+            keys = (folder / "host_key", folder / "authorized_keys")
+            files.append(BoardFiles(board, home.resolve(), *keys, _fingerprint(public), board.furnish(home.resolve())))
     except OSError as error:
         raise StorageError(
             f"The fleet's folder {root} cannot be prepared: {error.strerror}; choose another."
@@ -122,39 +155,32 @@ def _fingerprint(public: bytes) -> str:
 
 def write_devices(root: Path, files: tuple[BoardFiles, ...], ports: Mapping[str, int], user: str) -> Path:
     """Write root/devices.yaml in the schema of every devices.yaml, for boards that admit `user`; its path."""
-    cpu = f"{platform.machine()} CPU, {os.cpu_count()} logical cores"
     devices = []
     for part in files:
-        board = part.board
-        words = "1 thread" if board.threads == 1 else f"{board.threads} threads"
-        devices.append(
-            {
-                "id": board.id,
-                "description": f"this machine's {cpu}: {board.runtime} {board.precision}, {words} (not a board)",
-                "host": "127.0.0.1",
-                "port": ports[board.id],
-                "user": user,
-                "identity_file": str(client_key_path(root).resolve()),
-                "host_key": part.fingerprint,
-                "python": sys.executable,
-                "workdir": "~/.cache/edgecost",
-                "machine": MACHINE,
-                "emulation": "loopback",
-                "targets": [
-                    {
-                        "runtime": board.runtime,
-                        "precision": board.precision,
-                        "threads": board.threads,
-                        "clock": "unpinned",
-                    }
-                ],
-            }
-        )
-    comment = (
-        "# Written by the embedded fleet when it starts; changes here are lost.\n"
-        "# These are six configurations of this one machine behind SSH, not six boards: they take turns.\n"
-    )
+        entry = part.board.entry()
+        reached = {
+            "id": part.board.id,
+            "description": entry.pop("description"),
+            "host": "127.0.0.1",
+            "port": ports[part.board.id],
+            "user": user,
+            "identity_file": str(client_key_path(root).resolve()),
+            "host_key": part.fingerprint,
+            "python": sys.executable,
+            "workdir": "~/.cache/edgecost",
+        }
+        devices.append({**reached, **entry})
+    kinds = {str(device["emulation"]) for device in devices}
+    comment = "# Written by the embedded fleet when it starts; changes here are lost.\n"
+    comment += "".join(_COMMENTS[kind] for kind in sorted(kinds) if kind in _COMMENTS)
     path = root / "devices.yaml"
     text = yaml.safe_dump({"version": 1, "devices": devices}, sort_keys=False, allow_unicode=True, width=200)
     write_atomically(path, comment + text, mode=0o600)
     return path
+
+
+_COMMENTS = {
+    "loopback": "# These are six configurations of this one machine behind SSH, not six boards: they take turns.\n",
+    "simulated": "# There are no such boards: they are simulated, and no figure of theirs is a board's.\n",
+}
+"""By emulation, what whoever reads the file should know."""

@@ -1,4 +1,4 @@
-"""The embedded fleet: six boards on loopback, up for as long as this process wants them."""
+"""The embedded fleet: boards on loopback, up for as long as this process wants them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Literal, Protocol, Self
 from profiler.errors import ConfigError, StorageError
 from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.targets import Device
-from profiler.fleet.virtual.boards import BoardFiles, prepare, write_devices
+from profiler.fleet.virtual.boards import BOARDS, BoardFiles, FleetBoard, prepare, write_devices
 from profiler.fleet.virtual.in_process import InProcess
 from profiler.fleet.virtual.leftovers import end_processes
 from profiler.fleet.virtual.openssh import OpenSSH
@@ -60,7 +60,7 @@ SERVERS: dict[ServerName, Callable[[], Servers]] = {"asyncssh": InProcess, "open
 
 
 class Fleet:
-    """Six boards below a folder `root`: up between `up()` and `down()`, or inside a `with`.
+    """Boards below a folder `root`: up between `up()` and `down()`, or inside a `with`.
 
     Keys, homes and (where they are still free) ports stay the same from one time to the next. One process at a time
     may serve a root.
@@ -68,10 +68,12 @@ class Fleet:
     Args:
         root: folder of keys, homes and status.
         server: a key of SERVERS.
+        boards: which ones; by default six configurations of this machine.
     """
 
-    def __init__(self, root: Path, server: ServerName = "asyncssh") -> None:
+    def __init__(self, root: Path, server: ServerName = "asyncssh", boards: Sequence[FleetBoard] = BOARDS) -> None:
         self.root = root
+        self._boards = tuple(boards)
         self._kind = server
         self._servers: Servers | None = None
         self._lock: IO[bytes] | None = None
@@ -87,6 +89,10 @@ class Fleet:
         """The boards as `load_devices` reads them."""
         return load_devices(self.devices_path)
 
+    def home(self, board_id: str) -> Path:
+        """A board's home on this machine; KeyError while the fleet is down."""
+        return self._files[board_id].home
+
     def up(self) -> Self:
         """Start all boards; returns when each of them listens.
 
@@ -97,7 +103,7 @@ class Fleet:
         """
         if self._servers is not None:
             return self
-        files = prepare(self.root)
+        files = prepare(self.root, self._boards)
         self._lock = _lock(self.root)
         try:
             # what a fleet of this root that was killed has left behind

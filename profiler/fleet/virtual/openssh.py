@@ -47,7 +47,7 @@ PermitUserRC no
 DisableForwarding yes
 ClientAliveInterval 15
 ClientAliveCountMax 3
-SetEnv HOME={home}
+SetEnv {environment}
 Subsystem sftp internal-sftp -d {home}
 """
 
@@ -87,8 +87,10 @@ class OpenSSH:
             port = _free_port(wanted if attempt == 0 else 0)
             config = part.host_key.with_name("sshd_config").resolve()
             paths = {"host_key": part.host_key, "authorized_keys": part.authorized_keys, "home": part.home}
+            home = part.home.resolve()
             quoted = {name: f'"{path.resolve()}"' for name, path in paths.items()}
-            write_atomically(config, _CONFIG.format(port=port, **quoted), mode=0o600)
+            environment = " ".join(f'"{name}={value}"' for name, value in {"HOME": home, **part.environment}.items())
+            write_atomically(config, _CONFIG.format(port=port, environment=environment, **quoted), mode=0o600)
             with log.open("wb") as file:
                 server = subprocess.Popen(
                     [self._sshd, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=file, stderr=file

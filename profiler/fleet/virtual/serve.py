@@ -1,4 +1,4 @@
-"""`python -m profiler.fleet.virtual.serve --root DIR`: serve the embedded fleet until SIGTERM or SIGINT."""
+"""`python -m profiler.fleet.virtual.serve --root DIR`: serve an embedded fleet until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import threading
 from pathlib import Path
 
 from profiler.errors import EdgeCostError
+from profiler.fleet.virtual.boards import BOARDS, FleetBoard
 from profiler.fleet.virtual.loopback import SERVERS, Fleet
+from profiler.fleet.virtual.simulated.boards import SIMULATED_BOARDS
 
-__all__ = ["main"]
+__all__ = ["FLEETS", "main"]
+
+FLEETS: dict[str, tuple[FleetBoard, ...]] = {"loopback": BOARDS, "simulated": SIMULATED_BOARDS}
+"""The fleets that can be served."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,12 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Serve the embedded fleet until SIGTERM.")
     parser.add_argument("--root", type=Path, required=True, help="folder of the fleet")
     parser.add_argument("--server", choices=sorted(SERVERS), default="asyncssh", help="what serves the boards")
+    parser.add_argument("--boards", choices=sorted(FLEETS), default="loopback", help="which boards there are")
     chosen = parser.parse_args(arguments)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        with Fleet(chosen.root, chosen.server):
+        with Fleet(chosen.root, chosen.server, FLEETS[chosen.boards]):
             ended.wait()
     except EdgeCostError as error:
         sys.stderr.write(f"{error}\n")

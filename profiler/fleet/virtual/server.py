@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ async def listen(files: BoardFiles, port: int, activity: Activity) -> asyncssh.S
         assert task is not None
         activity.commands.add(task)
         try:
-            await _execute(process, home)
+            await _execute(process, home, files.environment)
         finally:
             activity.commands.discard(task)
 
@@ -138,7 +139,7 @@ class _Files(asyncssh.SFTPServer):
         return path == self._home or path.startswith(self._home + b"/")
 
 
-async def _execute(process: asyncssh.SSHServerProcess[bytes], home: Path) -> None:
+async def _execute(process: asyncssh.SSHServerProcess[bytes], home: Path, environment: Mapping[str, str]) -> None:
     """Run the command asked for until it ends, or until nobody is connected to it any more."""
     if process.command is None or process.subsystem is not None:
         process.stderr.write(b"This board runs commands and serves files; it has no login shell.\n")
@@ -155,7 +156,7 @@ async def _execute(process: asyncssh.SSHServerProcess[bytes], home: Path) -> Non
                 stdout=pipe,
                 stderr=pipe,
                 cwd=home,
-                env=_environment(home),
+                env={**_environment(home), **environment},
                 start_new_session=True,  # so that all of its children can be ended together
             )
         )

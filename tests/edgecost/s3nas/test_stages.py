@@ -404,7 +404,7 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path):
 def test_a_network_with_hswish_has_a_price(network, pricing):
     priced = network_costs(network, pricing, TARGET)
     plain, other = priced.cost_of([network, with_activation(network, "hswish")])
-    assert other > plain
+    assert 0.8 * plain < other < 1.5 * plain, "the made-up board runs it inside the convolution, as ONNX Runtime does"
 
 
 def test_costs_may_come_from_kernels(space, table, tmp_path: Path):

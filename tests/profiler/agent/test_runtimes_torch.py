@@ -41,11 +41,13 @@ class PretendedGpu:
     def __init__(self) -> None:
         self.waited = 0
         self.emptied = 0
+        self.events: list[int] = []
         self.cuda = SimpleNamespace(
             is_available=lambda: True,
             synchronize=self._wait,
             get_device_name=lambda: "pretended",
             empty_cache=self._empty,
+            Event=self._event,
         )
         self.jit = SimpleNamespace(load=lambda path, map_location: real.jit.load(path, map_location="cpu"))
 
@@ -55,6 +57,10 @@ class PretendedGpu:
     def from_numpy(self, array: Any) -> Any:
         tensor = real.from_numpy(array)
         return SimpleNamespace(to=lambda device: tensor.clone())
+
+    def _event(self, enable_timing: bool) -> Any:
+        assert enable_timing
+        return SimpleNamespace(record=lambda: self.events.append(self.waited), elapsed_time=lambda end: 0.25)
 
     def _wait(self) -> None:
         self.waited += 1
@@ -79,9 +85,20 @@ def test_on_a_gpu_every_run_waits_and_all_operators_are_there(job: Job) -> None:
     assert gpu.emptied == 1
 
 
+def test_a_gpus_own_time_is_taken_by_events_and_not_in_a_run(job: Job) -> None:
+    gpu = PretendedGpu()
+    model = torch.TorchModel(gpu, job | {"accelerator": "cuda"})
+    model.run()
+    assert gpu.events == []
+    assert model.device_ns() == 250_000
+    assert (gpu.events, gpu.waited) == ([1, 1], 2)
+    model.close()
+
+
 def test_on_the_cpu_nothing_is_added_to_a_run(job: Job) -> None:
     model = torch.TorchModel(real, job)
     model.run()
+    assert model.device_ns() is None
     assert (model.interface, model.coverage(), model.notes()) == ("torchscript", None, {})
     assert real.is_inference_mode_enabled()
     model.close()

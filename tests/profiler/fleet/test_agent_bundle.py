@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import profiler.agent
+from profiler.errors import ConfigError
 from profiler.fleet import agent_bundle
 from profiler.fleet.agent_bundle import PACKAGE, build_agent
-from profiler.fleet.runtime_spec import AgentPlugin
+from profiler.fleet.runtime_spec import AgentPlugin, RuntimeSpec
 
 
 @pytest.fixture
@@ -79,3 +80,29 @@ def test_a_plugin_changes_the_archive_by_its_module_and_its_name(archive: zipfil
     assert named["DISTRIBUTIONS"] == {"abacus": (), "other": ("other-dist",)}
     changed = [n for n in archive.namelist() if archive.read(n) != with_plugins.read(n)]
     assert changed == [f"{PACKAGE}/plugins/__init__.py"]
+
+
+def test_a_plugin_that_is_a_package_travels_whole(archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    folder = tmp_path / "board"
+    (folder / "deep").mkdir(parents=True)
+    for name, text in (("__init__.py", "from .other import x\n"), ("other.py", "x = 1\n"), ("deep/__init__.py", "")):
+        (folder / name).write_text(text)
+    (folder / "notes.txt").write_text("no module")
+    spec = RuntimeSpec("whole", ("fp32",), lambda workload, precision: b"", "whole", agent_module=folder)
+    plugin = spec.agent_plugin()
+    assert plugin is not None
+    data, sha256 = build_agent((plugin,))
+    assert build_agent((spec.agent_plugin() or plugin,)) == (data, sha256)
+    with_it = zipfile.ZipFile(io.BytesIO(data))
+    added = {f"{PACKAGE}/plugins/whole/{name}" for name in ("__init__.py", "other.py", "deep/__init__.py")}
+    assert set(with_it.namelist()) == set(archive.namelist()) | added
+    path = tmp_path / "agent.pyz"
+    path.write_bytes(data)
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); from {PACKAGE}.plugins import whole; print(whole.x)"
+    assert subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True).stdout == "1\n"
+
+
+def test_a_folder_that_is_no_package_is_told(tmp_path: Path) -> None:
+    spec = RuntimeSpec("hollow", ("fp32",), lambda workload, precision: b"", "hollow", agent_module=tmp_path)
+    with pytest.raises(ConfigError, match=r"has no __init__\.py"):
+        spec.agent_plugin()

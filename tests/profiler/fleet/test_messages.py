@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.agent.worker.worker import empty_reply
+from profiler.agent.worker.replies import empty_reply
 from profiler.errors import AgentCrashed
 from profiler.fleet import messages
 from profiler.fleet.messages import Result, escape, parse_message

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ from profiler.workloads.graph import Workload
 
 TARGET = Target("fake", "onnxruntime", "fp32")
 DEVICE = Device("fake", "192.0.2.1", "nobody", (TARGET,), emulation="simulated", identity_file="/secret/key")
-CONFIG = MeasureConfig(rounds=3, min_batches=5, seed=7)
+CONFIG = MeasureConfig(rounds=3, min_batches=5, seed=7, sentinel_jobs=0, retries=0)
+WATCHED = replace(CONFIG, sentinel_jobs=4)
 RUN_OVERHEAD_NS = 20_000.0
 OP_NS = {"conv2d": 50_000.0, "linear": 8_000.0, "relu": 0.0, "add": 3_000.0, "avg_pool": 12_000.0}
 
 
 def true_cost_ns(workload: Workload) -> float:
     """An overhead per run and a fixed cost per operator: slopes find the latter exactly."""
-    return RUN_OVERHEAD_NS + sum(OP_NS[workload.ops[i].kind] for i in workload.compute_ops)
+    return RUN_OVERHEAD_NS + sum(OP_NS.get(workload.ops[i].kind, 0.0) for i in workload.compute_ops)
 
 
 class Recorder:
@@ -113,6 +114,7 @@ class World:
 
     Attributes:
         noise: relative standard deviation of a sample; round_noise: of what a whole round is off by.
+        level: by what factor the board is slower than it should be, asked before every job.
         faults: called when a job is taken up with (artefact, how often it was taken up); it returns a Reply or None,
             or raises: then the agent died with the job, or the board did.
         cut: called when a job is done; True cuts the link before the result is sent.
@@ -120,11 +122,13 @@ class World:
         full: hashes of artefacts that the board has no room for, in blocks of more than `room` jobs.
         events: "connect", "worker", "close", "finish", or the artefact's workload key, in order.
         blocks: how many jobs were in each block.
+        half_widths: what each workload's interval was asked to be.
     """
 
     def __init__(self, noise: float = 0.0, round_noise: float = 0.0) -> None:
         self.noise = noise
         self.round_noise = round_noise
+        self.level: Callable[[], float] = lambda: 1.0
         self.faults: Callable[[Artefact, int], Reply | None] = lambda artefact, attempt: None
         self.cut: Callable[[Artefact], bool] = lambda artefact: False
         self.forgets = False
@@ -134,6 +138,7 @@ class World:
         self.facts = Facts()
         self.events: list[str] = []
         self.blocks: list[int] = []
+        self.half_widths: dict[str, float | None] = {}
         self.tries: Counter[str] = Counter()
         self.on_measure: Callable[[str], None] = lambda key: None
         self.rng = np.random.default_rng(3)
@@ -192,6 +197,7 @@ class Board:
             world.round_factor = 1 + world.round_noise * world.rng.normal()
         world.events.append(artefact.workload.key)
         world.tries[artefact.sha256] += 1
+        world.half_widths[artefact.workload.key] = job.half_width
         try:
             special = world.faults(artefact, world.tries[artefact.sha256])
         except DeviceError:
@@ -201,7 +207,7 @@ class Board:
             return special
         world.on_measure(artefact.workload.key)
         runs = 10
-        cost = true_cost_ns(artefact.workload) * world.round_factor * runs
+        cost = true_cost_ns(artefact.workload) * world.round_factor * world.level() * runs
         samples = cost * (1 + world.noise * world.rng.normal(size=config.min_batches))
         return Reply(samples_ns=tuple(int(s) for s in samples), runs_per_batch=runs)
 
@@ -247,7 +253,7 @@ def some_jobs() -> list[Job]:
     return kernels + model_jobs([network(2)], "fit") + model_jobs([network(3)], "held_out")
 
 
-LIMITS = CampaignLimits(retry_wait_s=0.0)
+LIMITS = CampaignLimits(retry_wait_s=0.0, pause_s=0.0)
 
 
 def campaign(

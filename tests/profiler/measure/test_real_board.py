@@ -21,8 +21,9 @@ from profiler.workloads.graph import Workload
 from profiler.workloads.isolation import block_jobs, kernel_jobs
 
 CONFIG = MeasureConfig(
-    rounds=2, min_batch_s=0.0005, warmup_runs=1, warmup_s=0.0, min_batches=3, target_half_width=0.5, cap_s=0.05
-)
+    rounds=2, min_batch_s=0.0005, warmup_runs=1, warmup_s=0.0, min_batches=3, target_half_width=0.5, cap_s=0.05,
+    cool_s=0.0, sentinel_jobs=0, retries=0,
+)  # fmt: skip
 
 
 def network() -> Workload:

@@ -100,41 +100,6 @@ def test_samples_that_are_none_are_refused(bad: list):
         stats.estimate(bad)
 
 
-def test_rounds_are_combined_by_what_differs_more():
-    # rounds agree, samples scatter: the interval comes from within
-    within = stats.combine_rounds([100.0, 100.0, 100.0], [3.0, 3.0, 3.0])
-    assert within.high - within.median == pytest.approx(1.96 * 3 / np.sqrt(3) * np.sqrt(np.pi / 2), rel=1e-3)
-    # samples agree, rounds differ: from between, with Student's t for two degrees of freedom
-    between = stats.combine_rounds([98.0, 100.0, 102.0], [0.0, 0.0, 0.0])
-    assert between.high - between.median == pytest.approx(4.3027 * 2 / np.sqrt(3) * np.sqrt(np.pi / 2), rel=1e-3)
-    assert between.spread == pytest.approx(0.02)
-
-
-def test_one_round_has_no_spread_and_only_its_own_interval():
-    one = stats.combine_rounds([100.0], [2.0])
-    assert np.isnan(one.spread)
-    assert one.high == pytest.approx(100 + 1.96 * 2, rel=1e-3)
-    assert np.isnan(stats.combine_rounds([100.0], [float("nan")]).low), "nothing is known of its error"
-
-
-def test_combined_interval_covers_the_truth():
-    rng = np.random.default_rng(5)
-    inside = 0
-    for _ in range(300):
-        rounds = rng.normal(100, 2, 3)
-        estimates = [stats.estimate(centre + rng.normal(0, 1, 30)) for centre in rounds]
-        combined = stats.combine_rounds([e.median for e in estimates], [e.standard_error for e in estimates])
-        inside += combined.low <= 100 <= combined.high
-    assert inside / 300 >= 0.93
-
-
-def test_combining_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one value"):
-        stats.combine_rounds([], [])
-    with pytest.raises(ValueError, match="an error for each"):
-        stats.combine_rounds([1.0], [])
-
-
 def test_slopes_lose_the_overhead_and_carry_both_errors():
     short = [stats.estimate([1000 + 4 * 50.0] * 5), stats.estimate([2000 + 4 * 50.0] * 5)]
     long = [stats.estimate([1000 + 8 * 50.0] * 5), stats.estimate([2000 + 8 * 50.0] * 5)]

@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 FAKES = Path(__file__).parents[1] / "measure" / "fakes.py"
 
 

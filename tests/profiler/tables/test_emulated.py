@@ -19,9 +19,10 @@ EMULATED_TARGET = Target("emulated", "onnxruntime", "fp32")
 def results(tmp_path: Path, fakes: ModuleType) -> Path:
     """Runs of a board and of an emulated one."""
     jobs = fakes.kernel_jobs("conv2d")
+    hardware = replace(fakes.DEVICE, emulation="")
     board = replace(fakes.DEVICE, id="emulated", targets=(EMULATED_TARGET,), emulation="qemu")
     campaign = fakes.campaign(fakes.World(), tmp_path, config=fakes.CONFIG)
-    campaign.run(fakes.DEVICE, fakes.TARGET, list(jobs), "r1")
+    campaign.run(hardware, fakes.TARGET, list(jobs), "r1")
     campaign.run(board, EMULATED_TARGET, list(jobs), "r2")
     return tmp_path
 

@@ -119,9 +119,31 @@ def test_rows_that_contradict_themselves_are_refused(tmp_path: Path, table: Cost
 def test_a_newer_schema_is_refused(tmp_path: Path, table: CostTable):
     table.export(tmp_path / "t.json")
     data = json.loads((tmp_path / "t.json").read_text())
-    (tmp_path / "t.json").write_text(json.dumps({**data, "schema": 2}))
-    with pytest.raises(StorageError, match="schema 2, newer than 1; update"):
+    (tmp_path / "t.json").write_text(json.dumps({**data, "schema": 3}))
+    with pytest.raises(StorageError, match="schema 3, newer than 2; update"):
         CostTable.load(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.parquet"])
+def test_a_table_of_the_first_schema_is_read_and_its_energy_was_gross(tmp_path: Path, table: CostTable, name: str):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table.export(tmp_path / "t.json")
+    data = json.loads((tmp_path / "t.json").read_text())
+    later = ("energy_u_mj", "energy_gross_mj", "energy_upper_mj", "energy_scope", "energy_run_id")
+    rows = [{key: value for key, value in row.items() if key not in later} for row in data.pop("rows")]
+    del data["notes"]
+    data["schema"] = 1
+    if name == "t.json":
+        (tmp_path / name).write_text(json.dumps({**data, "rows": rows}))
+    else:
+        metadata = {b"edgecost": json.dumps(data).encode()}
+        pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(metadata), tmp_path / name)
+    back = CostTable.load(tmp_path / name)
+    assert [row.key for row in back.all_rows] == [row.key for row in table.all_rows]
+    assert (back.all_rows[1].energy_mj, back.all_rows[1].energy_gross_mj) == (None, 0.5)
+    assert (back.all_rows[1].energy_scope, back.notes) == ("", ())
 
 
 def test_an_unwritable_place_is_one_sentence(tmp_path: Path, table: CostTable):

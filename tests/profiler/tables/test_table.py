@@ -146,7 +146,7 @@ def test_gates_flag_and_keep(fakes: ModuleType, measure: Measure):
     run = measure(fakes.kernel_jobs("conv2d"))
     rewrite(run, slowed({0: 1.0, 1: 1.05, 2: 0.95}))
     (row,) = CostTable.from_runs([run]).rows()
-    assert set(row.issues) == {"sensor_missing", "spread_high", "simulated"}
+    assert row.issues == ("sensor_missing", "spread_high", "simulated")
     assert row.spread == pytest.approx(0.05, rel=1e-3)
     assert row.gated
     (row,) = CostTable.from_runs([run], Gates(spread=0.06)).rows()
@@ -177,6 +177,16 @@ def test_a_slope_below_zero_is_said_and_not_made_up(fakes: ModuleType, measure: 
     assert row.latency_ns == pytest.approx(-4_000 / 10 / 4)
     assert "negative_slope" in row.issues
     assert row.gated
+
+
+def test_what_failed_a_gate_is_left_out_of_the_view_on_demand(fakes: ModuleType, measure: Measure):
+    run = measure(fakes.model_jobs([fakes.network(2), fakes.network(3)], "fit"))
+    hot = fakes.network(2).key
+    rewrite(run, lambda m: replace(m, issues=("throttled",)) if m.workload_key == hot and m.round == 1 else m)
+    table = CostTable.from_runs([run])
+    assert [row.gated for row in table.rows()] == [True, False]
+    assert [row.label for row in table.rows(with_gated=False)] == ["net3"]
+    assert table.lookup(fakes.TARGET.id, hot).has_figure, "who asks for it by name gets it, with its code"
 
 
 def test_every_gate_code_is_an_issue_of_the_record():

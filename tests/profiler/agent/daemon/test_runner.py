@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import signal
@@ -16,6 +17,8 @@ import pytest
 from profiler.agent.daemon import child, runner
 from profiler.agent.daemon.child import Child, Confinement
 from profiler.agent.daemon.runner import Runner
+from profiler.agent.worker.energy import cap_s
+from profiler.agent.worker.settings import Settings
 
 Job = dict[str, Any]
 Until = Callable[[Callable[[], bool]], None]
@@ -141,6 +144,49 @@ def test_the_start_of_a_worker_is_not_the_jobs_time(runs: Runner, good_job: Job,
     pretend("import time; time.sleep(0.4);" + READY + slow)
     reply = do(runs, good_job | {"config": good_job["config"] | {"job_timeout_s": 0.3}})
     assert (reply["status"], reply["error"]) == ("timed_out", "ended after 0.3 s, during load")
+
+
+def test_a_board_that_cools_down_has_its_own_time_for_that(
+    runs: Runner, good_job: Job, pretend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PREPARE_S", 1.0)
+    monkeypatch.setattr(runner, "COOLING_MARGIN_S", 1.0)
+    cool = STAGE % "cooling" + "time.sleep(1.5);" + STAGE % "import"
+    config = good_job["config"] | {"job_timeout_s": 0.3, "cool_s": 60.0}
+    pretend(READY + cool + STAGE % "load" + "time.sleep(60)")
+    reply = do(runs, good_job | {"config": config})
+    assert (reply["status"], reply["error"]) == ("timed_out", "ended after 0.3 s, during load")
+    runs.drop()
+    pretend(READY + cool + "time.sleep(60)")
+    reply = do(runs, good_job | {"config": config})
+    assert (reply["status"], reply["error"]) == ("timed_out", "ended after 1 s, during import")
+    runs.drop()
+    pretend(READY + STAGE % "cooling" + "time.sleep(60)")
+    reply = do(runs, good_job | {"config": config | {"cool_s": 0.2}})
+    assert (reply["status"], reply["error"]) == ("timed_out", "ended after 1.2 s, during cooling")
+
+
+def test_the_spells_of_an_energy_measurement_are_not_the_jobs_time(runs: Runner, good_job: Job, pretend: Any) -> None:
+    spells = {"energy_load_s": 0.1, "energy_idle_s": 0.0, "energy_preroll_s": 0.0, "energy": True}
+    config = good_job["config"] | {"job_timeout_s": 0.3, **spells}
+    pretend(READY + STAGE % "import" + STAGE % "load" + STAGE % "energy" + "time.sleep(60)")
+    reply = do(runs, good_job | {"config": config})
+    limit_s = 0.3 + cap_s(Settings.read(config))
+    assert limit_s > 0.3
+    assert (reply["status"], reply["error"]) == ("timed_out", f"ended after {limit_s:g} s, during energy")
+
+
+@pytest.mark.parametrize("energy", [False, True])
+def test_the_host_waits_for_a_job_as_long_as_it_may_take(energy: bool) -> None:
+    from profiler.fleet.sessions.conversation import SessionLimits
+    from profiler.measure.config import MeasureConfig
+
+    config = MeasureConfig(energy=energy)
+    job = {"config": config.to_dict()}
+    stages = ["start", "cooling", "import", "load", *(["energy"] if energy else [])]
+    limits = [runner._limit_s(job, left, entered) for left, entered in itertools.pairwise(stages)]
+    assert None not in limits
+    assert sum(limits) <= config.longest_job_s() + SessionLimits().margin_s
 
 
 def test_a_worker_that_cannot_be_started_is_told(runs: Runner, good_job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from profiler.agent import runtimes
-from profiler.agent.worker import timing, worker
+from profiler.agent.runtimes.base import Model
+from profiler.agent.worker import attempt
+from profiler.agent.worker.bench import Bench
+from profiler.agent.worker.calibration import ClockFacts
 from profiler.workloads.artefacts import ArtefactCache
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Workload
 
 Job = dict[str, Any]
+
+CLOCK = ClockFacts(1, 1)
 
 TARGETS = [("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("litert", "fp32"), ("litert", "int8"), ("torch", "fp32")]
 
@@ -186,7 +191,7 @@ def test_a_runtime_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setitem(runtimes.IMPORTERS, "onnxruntime", missing)
     said: list[Job] = []
-    reply = worker.run_job(good_job, timing.ClockFacts(1, 1), said.append)
+    reply = attempt.run_job(good_job, Bench(CLOCK), said.append)
     assert reply["status"] == "crashed"
     assert "onnxruntime cannot be imported: No module named" in reply["error"]
     assert said == [{"event": "stage", "stage": "import"}]
@@ -194,23 +199,23 @@ def test_a_runtime_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch
 
 def test_every_step_is_announced_so_that_a_death_can_be_blamed(good_job: Job) -> None:
     said: list[Job] = []
-    assert worker.run_job(good_job, timing.ClockFacts(1, 1), said.append)["status"] == "ok"
+    assert attempt.run_job(good_job, Bench(CLOCK), said.append)["status"] == "ok"
     assert [message["stage"] for message in said] == [
         "import", "load", "first run", "comparison", "warm-up", "sampling"
     ]  # fmt: skip
 
 
 def test_figures_of_a_failure_are_not_kept(good_job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(meter: Any, runs: int) -> None:
+    def broken(*arguments: Any) -> None:
         raise OSError("gone")
 
-    monkeypatch.setattr(worker.EnergyMeter, "read", broken)
-    reply = worker.run_job(good_job, timing.ClockFacts(1, 1), lambda message: None)
+    monkeypatch.setattr(attempt, "record_power", broken)
+    reply = attempt.run_job(good_job, Bench(CLOCK), lambda message: None)
     assert (reply["status"], reply["samples_ns"], reply["runs_per_batch"]) == ("crashed", [], 0)
     assert reply["load_ns"] > 0
 
 
-class Covered:
+class Covered(Model):
     """A model of which some operators do not run on the accelerator."""
 
     interface = "pretended"
@@ -223,13 +228,6 @@ class Covered:
 
     def run(self) -> int:
         return sum(range(50))
-
-    def settle(self) -> None: ...
-
-    def notes(self) -> dict[str, Any]:
-        return {}
-
-    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -254,7 +252,7 @@ def test_operators_that_fall_back_are_never_passed_over(
     monkeypatch.setattr(runtimes, "import_runtime", lambda name: (None, "pretended 1"))
     monkeypatch.setattr(runtimes, "load", lambda name, runtime, job: Covered(5, elsewhere))
     job = good_job | {"expected": None, "accelerator": accelerator, "allow_fallback": allowed}
-    reply = worker.run_job(job, timing.ClockFacts(1, 1), lambda message: None)
+    reply = attempt.run_job(job, Bench(CLOCK), lambda message: None)
     assert reply["status"] == status, reply["error"]
     assert ("delegate_fallback" in reply["issues"]) is flagged
     assert (reply["env"]["delegate_operators"], reply["env"]["fallback_operators"]) == (5, elsewhere)

@@ -25,7 +25,9 @@ from profiler.workloads.expected import Expected
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_agent import Start, fake_sessions
 
-CONFIG = MeasureConfig(min_batch_s=0.0002, warmup_runs=1, warmup_s=0.0, min_batches=5, cap_s=0.1, job_timeout_s=2.0)
+CONFIG = MeasureConfig(
+    min_batch_s=0.0002, warmup_runs=1, warmup_s=0.0, min_batches=5, cap_s=0.1, job_timeout_s=2.0, cool_s=0.0
+)
 TARGET = Target("fake", "onnxruntime", "fp32")
 
 
@@ -87,7 +89,7 @@ def test_the_job_says_all_that_the_agent_needs(start: Start, artefact: Artefact,
         "fresh": True, "cpus": [4, 5], "memory_mb": 300, "accelerator": "npu", "library": "/lib/npu.so",
         "allow_fallback": True,
         "board": {
-            "governor": "", "clock": "unpinned", "sensors": [],
+            "governor": "", "clock": "unpinned", "sensors": [], "meter": False,
             "heat": {
                 "zones": [], "files": [], "throttle_command": [], "throttle_file": "", "throttle_bits": [],
             },

@@ -11,6 +11,7 @@ import pytest
 from profiler.errors import AuthenticationFailed, ConfigError
 from profiler.fleet.inventory.devices import load_devices
 from profiler.fleet.sessions.identity import process_start
+from profiler.fleet.sessions.session import connect as connect_session
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import connect
 from profiler.fleet.virtual import openssh
@@ -18,6 +19,7 @@ from profiler.fleet.virtual.background import start, stop
 from profiler.fleet.virtual.boards import prepare
 from profiler.fleet.virtual.loopback import Fleet
 from profiler.fleet.virtual.openssh import find_sshd
+from profiler.fleet.virtual.simulated.boards import SIMULATED_BOARDS
 from profiler.fleet.virtual.state import read_state
 
 
@@ -48,6 +50,10 @@ if find_sshd() is not None:  # the rest needs the real one
             home = link.run(["sh", "-c", 'printf %s "$HOME"'], timeout_s=10).stdout.decode()
             link.close()
             assert Path(home) == (openssh_fleet.root / "boards" / device.id / "home").resolve()
+
+    def test_what_a_board_has_in_its_environment_reaches_its_agent(tmp_path: Path) -> None:
+        with Fleet(tmp_path, "openssh", SIMULATED_BOARDS[:1]) as up, connect_session(up.devices()[0]) as session:
+            assert session.facts().arch == "simulated"
 
     def test_another_key_and_another_user_are_refused(openssh_board: Device, tmp_path: Path) -> None:
         prepare(tmp_path)

@@ -1,0 +1,132 @@
+"""Whether samples fall into two groups: then their median may lie in either, and a thousand more would not settle it.
+
+The statistic is a dip like Hartigan's [The dip test of unimodality, Annals of Statistics 1985]: the distance between
+the samples' distribution and the nearest one with a single peak, whose two sides are fitted apart from each other here,
+so that a bisection finds it. No shape is assumed; its critical values are those of uniform samples, the single peak
+that is hardest to tell from two. Samples follow each other in time, so n is how many independent ones they are worth.
+How often series without groups are flagged (at most 1 %) and series with them is shown by
+benchmarks/interval_coverage.py.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from profiler.measure.stats import effective_n
+
+__all__ = ["FEWEST", "LEAST_GAP", "LEAST_SHARE", "dip", "is_bimodal"]
+
+Floats = NDArray[np.float64]
+
+LEAST_GAP = 0.01
+"""Groups closer to each other than this, relative to the median, move no median by more than what is asked of it."""
+
+LEAST_SHARE = 0.1
+"""A smaller group is a handful of outliers, and the median lies in the other one."""
+
+FEWEST = 12
+"""Of fewer independent samples nothing is said."""
+
+_POINTS = 256
+"""Longer series are taken at so many quantiles, which moves the dip by 1 / 512 at most."""
+
+_CRITICAL = 0.54
+"""sqrt(n) x dip of n uniform samples exceeds 0.52 1 time of 100 for n from 20 to 256 (0.51 for 12), and this 1 time of
+200; the rest is left to a twentieth of outliers that all lie at one place."""
+
+_LEAST_DIP = 0.03
+"""What a group of LEAST_SHARE well apart from the rest comes to; in long series even less would be significant."""
+
+
+def dip(samples: ArrayLike) -> float:
+    """How far the samples' distribution is from the nearest with one peak: half the largest distance, 0 to 1/4.
+
+    Args:
+        samples: (n,) in any order and unit, n >= 1.
+    """
+    x, counts = np.unique(np.asarray(samples, dtype=np.float64), return_counts=True)
+    steps = np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum()
+    mirrored, mirrored_steps = -x[::-1], 1 - steps[::-1]
+    # the further right the peak, the worse a convex rise fits before it, and the better a concave one behind it
+    low, high = 0, x.size - 1
+    while low < high:
+        middle = (low + high) // 2
+        rise = _misfit(x[: middle + 1], steps[: middle + 2])
+        fall = _misfit(mirrored[: x.size - middle], mirrored_steps[: x.size - middle + 1])
+        if rise >= fall:
+            high = middle
+        else:
+            low = middle + 1
+    best = 1.0
+    for peak in {max(0, low - 1), low}:
+        rise = _misfit(x[: peak + 1], steps[: peak + 2])
+        fall = _misfit(mirrored[: x.size - peak], mirrored_steps[: x.size - peak + 1])
+        best = min(best, max(rise, fall))
+    return best / 2
+
+
+def _misfit(x: Floats, steps: Floats) -> float:
+    """How far a distribution rises above the greatest convex curve below it, before its peak at the end of x.
+
+    Args:
+        x: (k,) where it rises, ascending.
+        steps: (k + 1,) its value before, between and behind them.
+    """
+    from scipy.optimize import isotonic_regression
+
+    if x.size < 2:
+        return 0.0
+    widths = np.diff(x)
+    # the slopes of that curve are the nearest ascending ones
+    slopes = isotonic_regression(np.diff(steps[:-1]) / widths, weights=widths).x
+    convex = steps[0] + np.concatenate([[0.0], np.cumsum(slopes * widths)])
+    return float(np.max(steps[1:-1] - convex[:-1]))
+
+
+def is_bimodal(samples: ArrayLike) -> bool:
+    """Whether samples fall into two groups, each of a tenth of them or more and a percent of the median apart.
+
+    Args:
+        samples: (n,) in the order measured, in any unit, positive.
+    """
+    values = np.asarray(samples, dtype=np.float64)
+    if values.size < FEWEST:
+        return False
+    ordered = np.sort(values)
+    if not _groups_matter(ordered):
+        return False
+    independent = effective_n(values)
+    if independent < FEWEST:
+        return False
+    ordered = _without_ticks(ordered)
+    if ordered.size > _POINTS:
+        ordered = ordered[((np.arange(_POINTS) + 0.5) * ordered.size / _POINTS).astype(int)]
+    return dip(ordered) > max(_CRITICAL / sqrt(independent), _LEAST_DIP)
+
+
+def _without_ticks(ordered: Floats) -> Floats:
+    """Sorted samples with equal ones spread over a tick: a coarse clock puts them into groups that are its own."""
+    x, first, counts = np.unique(ordered, return_index=True, return_counts=True)
+    if x.size == ordered.size or x.size < 2:
+        return ordered
+    tick = float(np.min(np.diff(x)))
+    places = np.arange(ordered.size) - np.repeat(first, counts)
+    return ordered + tick * ((places + 0.5) / np.repeat(counts, counts) - 0.5)
+
+
+def _groups_matter(ordered: Floats) -> bool:
+    """Whether sorted samples, cut in two where that explains most of their variance, have medians far apart.
+
+    Outliers would draw that cut to themselves, so neither part may be less than a tenth.
+    """
+    n = ordered.size
+    least = max(1, int(np.ceil(LEAST_SHARE * n)))
+    sums = np.cumsum(ordered)
+    cuts = np.arange(least, n - least + 1)
+    left, right = sums[cuts - 1] / cuts, (sums[-1] - sums[cuts - 1]) / np.maximum(n - cuts, 1)
+    cut = int(cuts[np.argmax(cuts * (n - cuts) * (right - left) ** 2)])
+    gap = np.median(ordered[cut:]) - np.median(ordered[:cut])
+    return bool(gap > LEAST_GAP * np.median(ordered))

@@ -1,0 +1,51 @@
+"""ProxylessNAS's latency table (mobile_trim.yaml): layers by key, mean in ms, variance in ms^2, count of measurements.
+
+`expand` is the ratio of the depthwise convolution's channels to the block's input channels. Keys of blocks end with
+`idskip`; squeeze-and-excitation and h-swish do not occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from profiler.errors import ConfigError
+from profiler.tables.formats.layerkeys import LayerRow, LayerShape, parse_key, read_pairs, row_of
+
+__all__ = ["read_proxylessnas", "rows_of_pairs"]
+
+
+def read_proxylessnas(path: Path) -> tuple[LayerRow, ...]:
+    """Read the table.
+
+    A key that stands there twice gives two rows.
+
+    Raises:
+        ConfigError: where the file is missing, cannot be read, or holds a row that is none; the message names it.
+    """
+    return rows_of_pairs(read_pairs(path), path)
+
+
+def rows_of_pairs(pairs: Sequence[tuple[str, Any]], path: Path) -> tuple[LayerRow, ...]:
+    """The rows of what `read_pairs` gave; `path` is for complaints. ConfigError as `read_proxylessnas`."""
+    rows = []
+    for key, figures in pairs:
+        try:
+            rows.append(row_of(key, _shape(key), figures))
+        except ValueError as error:
+            raise ConfigError(f"{path}: {key[:120]!r} {error}") from None
+    return tuple(rows)
+
+
+def _shape(key: str) -> LayerShape:
+    kind, given, made, numbers = parse_key(key)
+    if "se" in numbers or "hs" in numbers:
+        raise ValueError("names 'se' or 'hs', which are once-for-all's: there `expand` counts channels")
+    if kind != "expanded_conv":
+        return LayerShape(kind, given, made)
+    lacking = [name for name in ("expand", "kernel", "stride", "idskip") if name not in numbers]
+    if lacking:
+        raise ValueError(f"is a block without {', '.join(lacking)}")
+    middle = numbers["expand"] * given[-1]
+    return LayerShape(kind, given, made, middle, numbers["kernel"], numbers["stride"], bool(numbers["idskip"]))
