@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.quickstart_s3nas import SmallS3nas, run_small_s3nas
-from edgecost.stages.costs import HEADLINE_MODEL, closure, load_table, write_json
+from edgecost.stages.closing import closure
+from edgecost.stages.costs import HEADLINE_MODEL, load_table, write_json
 from edgecost.stages.places import fleet_root
 from edgecost.stages.planning import PlanOptions, measure_config
 from edgecost.stages.profiling import profile_targets

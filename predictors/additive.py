@@ -147,9 +147,12 @@ class AdditiveModel(CostModel):
     def _fit(self, measurements: Measurements) -> None:
         if self.overhead not in ("auto", *OVERHEADS):
             raise ConfigError(f"no overhead {self.overhead!r}; there are auto, {', '.join(OVERHEADS)}")
+        self._fit_kernels(measurements, self.regressors)
+
+    def _fit_kernels(self, measurements: Measurements, regressors: bool) -> None:
         measurements.need_models(self.name)
         self.costs_ = KernelCosts.of(measurements.kernels)
-        if self.regressors:
+        if regressors:
             self.costs_.regressor = KernelRegressor(least_rows=self.least_rows).fit(measurements.kernels)
         sums = self._sums([m.workload for m in measurements.models])
         pairs = list(zip(measurements.models, sums, strict=True))
@@ -171,8 +174,12 @@ class AdditiveModel(CostModel):
         auto = self.overhead == "auto"
         self.overhead_ = choose_overhead(closing) if auto else fit_overhead(self.overhead, closing)
 
+    def _cut(self, workload: Workload) -> tuple[Kernel, ...]:
+        """The kernels that are added up."""
+        return cut(workload, self.runtime_, self.precision_)
+
     def _sums(self, workloads: Sequence[Workload]) -> list[KernelSum]:
-        cuts = [cut(w, self.runtime_, self.precision_) for w in workloads]
+        cuts = [self._cut(w) for w in workloads]
         distinct: dict[str, Kernel] = {k.key: k for kernels in cuts for k in kernels}
         found = self.costs_.resolve(distinct.values())
         return [add_up(kernels, found, self.level) for kernels in cuts]

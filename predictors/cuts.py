@@ -3,7 +3,8 @@
 Isolation is how a part's cost was found: alone; chained (its slope in a chain or fan); in pairs (chained with a partner
 that brings the channels back, where a part changes them); or inside the block it belongs to, where blocks are measured.
 A combination is judged as a table is used: the sum of its parts and a constant overhead, fitted on the networks of
-split "fit". The choice is made on those, each predicted from the others; networks held out only report it.
+split "fit". The choice is made on those, each predicted from the others; networks held out only report it. All are
+judged on the same networks: those whose parts have a cost under every combination that covers a third of them.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ WORTH = 0.1
 
 _FEWEST_FIT = 3
 
+_LEAST_SHARE = 1 / 3
+"""A combination with a cost for every part of so many of the networks takes part in the comparison."""
+
 
 @dataclass(frozen=True, slots=True)
 class Combination:
@@ -57,7 +61,7 @@ class CutClosure:
 
     Attributes:
         combination: which.
-        parts: distinct parts of all the networks.
+        parts: distinct parts of the networks that were compared.
         missing: of these, without a cost; with any the combination cannot be judged, and what follows is None or NaN.
         ratio: median of sum of parts / measured latency: 1 adds up by itself.
         overhead_ms: the constant that was fitted.
@@ -116,18 +120,47 @@ def compare_cuts(tables: Mapping[str, CostTable], target_id: str) -> CutComparis
             f"cuts are compared on networks: {target_id} has {len(fit)} to fit on ({_FEWEST_FIT} are needed) and "
             f"{len(held)} held out; measure some with `edgecost profile --cuts`"
         )
-    rows: list[CutClosure] = []
     chained, alone = _kernel_costs(table, target_id)
     costs = {"alone": alone, "chained": chained}
     if "pairs" in tables:
         costs["pairs"] = {**chained, **_kernel_costs(tables["pairs"], target_id)[0]}
+    candidates: list[_Candidate] = []
     for how in cuts_of(target.runtime, target.accelerator):
         parts = {m.key: _kernels(m, how, target) for m in (*fit, *held)}
-        for isolation, known in costs.items():
-            combination = Combination(how, isolation)  # type: ignore[arg-type]
-            rows.append(_closure(combination, parts, known, fit, held))
-    rows += _blocks(table, target_id, fit, held)
-    return CutComparison(target_id, tuple(rows), _best(rows))
+        # mypy cannot see that the names of `costs` are isolations
+        candidates += [_Candidate(Combination(how, i), parts, known) for i, known in costs.items()]  # type: ignore[arg-type]
+    candidates += _blocks(table, target_id, fit, held)
+    fit_on, reported = _same_networks(candidates, fit, held)
+    rows = tuple(_closure(candidate, fit_on, reported) for candidate in candidates)
+    return CutComparison(target_id, rows, _best(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A combination, what every network's parts are under it, and what of them has a cost in ms."""
+
+    combination: Combination
+    parts: Mapping[str, Sequence[str]]
+    known: Mapping[str, float]
+
+    def covers(self, model: ModelPoint) -> bool:
+        return all(key in self.known for key in self.parts[model.key])
+
+
+_Points = Sequence[ModelPoint]
+
+
+def _same_networks(candidates: Sequence[_Candidate], fit: _Points, held: _Points) -> tuple[_Points, _Points]:
+    """The networks that every combination can be judged on; all of them where too few are left."""
+
+    def covered(candidate: _Candidate, models: _Points) -> list[ModelPoint]:
+        return [m for m in models if candidate.covers(m)]
+
+    able = [
+        c for c in candidates if all(len(covered(c, models)) >= _LEAST_SHARE * len(models) for models in (fit, held))
+    ]
+    left, reported = ([m for m in models if all(c.covers(m) for c in able)] for models in (fit, held))
+    return (left, reported) if able and len(left) >= _FEWEST_FIT and reported else (fit, held)
 
 
 def _target(table: CostTable, target_id: str) -> Target:
@@ -149,9 +182,7 @@ def _kernels(model: ModelPoint, how: Cut, target: Target) -> tuple[str, ...]:
     return tuple(kernel.key for kernel in cut_as(model.workload, how, target.runtime, target.precision))
 
 
-def _blocks(
-    table: CostTable, target_id: str, fit: Sequence[ModelPoint], held: Sequence[ModelPoint]
-) -> list[CutClosure]:
+def _blocks(table: CostTable, target_id: str, fit: _Points, held: _Points) -> list[_Candidate]:
     """Of networks that are sequences of measured blocks; none where no block was measured."""
     rows = [row for row in table.rows(target_id, "block") if row.key in table.workloads]
     if not rows:
@@ -159,22 +190,17 @@ def _blocks(
     workloads = {row.key: table.workloads[row.key] for row in rows}
     parts = {m.key: into_blocks(m.workload, workloads) or ("not made of measured blocks",) for m in (*fit, *held)}
     known = {row.key: max(row.latency_ns, 0.0) / NS_PER_MS for row in rows}
-    return [_closure(Combination("blocks", "block"), parts, known, fit, held)]
+    return [_Candidate(Combination("blocks", "block"), parts, known)]
 
 
-def _closure(
-    combination: Combination,
-    parts: Mapping[str, Sequence[str]],
-    known: Mapping[str, float],
-    fit: Sequence[ModelPoint],
-    held: Sequence[ModelPoint],
-) -> CutClosure:
-    distinct = {key for keys in parts.values() for key in keys}
+def _closure(candidate: _Candidate, fit: _Points, held: _Points) -> CutClosure:
+    combination, parts, known = candidate.combination, candidate.parts, candidate.known
+    distinct = {key for m in (*fit, *held) for key in parts[m.key]}
     missing = len(distinct - known.keys())
     if missing:
         return CutClosure(combination, len(distinct), missing)
 
-    def sums(models: Sequence[ModelPoint]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def sums(models: _Points) -> tuple[FloatArray, FloatArray, FloatArray]:
         total = np.array([math.fsum(known[key] for key in parts[m.key]) for m in models])
         return total, np.array([float(len(parts[m.key])) for m in models]), np.array([m.latency_ms for m in models])
 
@@ -193,7 +219,7 @@ def _closure(
     )
 
 
-def _weights(models: Sequence[ModelPoint]) -> FloatArray:
+def _weights(models: _Points) -> FloatArray:
     latency_ms = np.array([m.latency_ms for m in models])
     return np.asarray(1.0 / np.hypot(MODEL_ERROR * latency_ms, [m.sd_ms for m in models]), dtype=np.float64)
 

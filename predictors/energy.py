@@ -4,6 +4,7 @@
     model.fit(table, "orin/onnxruntime-fp32-t1")     # rows that have an energy, all of one scope
     model.predict(workloads)                         # (n,) float64 in mJ, net of idle power; NaN where a part has none
     model.estimate(workload)                         # one EnergyPrediction
+    save_model(model, path); load_energy_model(path)  # predictors.storage
 
 A model of cost adds parts up and fits an overhead, and none of that asks what the cost is. Here it is handed
 millijoules where it would be handed milliseconds, and what it answers is named anew: nothing of it leaves this module
@@ -12,9 +13,9 @@ under a name in ms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel
 from predictors.measured import Measurements
+from predictors.models import find_model
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.graph import Workload
 
@@ -70,9 +72,11 @@ class EnergyModel:
         model: what adds the energies up.
 
     Attributes:
+        name: in saved files.
         scope_: of the energies that it was fitted on.
     """
 
+    name: ClassVar[str] = "energy"
     scope_: str
 
     def __init__(self, model: CostModel | None = None) -> None:
@@ -104,6 +108,36 @@ class EnergyModel:
             missing=found.missing,
             level=found.level,
         )
+
+    @property
+    def target_id_(self) -> str:
+        """What it was fitted for."""
+        return self._model.target_id_
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fitted model as JSON-able values; what it adds up with is under "of", and its figures are in mJ.
+
+        Raises:
+            ConfigError: before `fit`.
+        """
+        return {"model": self.name, "unit": "mj", "of": self._model.to_dict(), "scope": self.scope_}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """A fitted model out of what `to_dict` returned.
+
+        Raises:
+            ConfigError: where the data is not of this model.
+        """
+        try:
+            if data["unit"] != "mj" or not isinstance(data["scope"], str):
+                raise ConfigError(f"not a saved {cls.name!r} model: its unit is {data['unit']!r}, not 'mj'")
+            inner = dict(data["of"])
+            model = cls(find_model(str(inner["model"])).from_dict(inner))
+            model.scope_ = data["scope"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"not a saved {cls.name!r} model: {error!r}") from None
+        return model
 
 
 def energies_of(table: CostTable, target_id: str) -> tuple[Measurements, str]:

@@ -63,6 +63,7 @@ class Measurements:
     Attributes:
         target_id, runtime, precision: of the target.
         kernels, models: rows with a usable figure, sorted by key.
+        pairs: the same kernels where they were chained in pairs, which is measured apart; for models that want it.
         sha256: hash of these figures.
     """
 
@@ -71,17 +72,19 @@ class Measurements:
     precision: Precision
     kernels: tuple[KernelPoint, ...]
     models: tuple[ModelPoint, ...]
+    pairs: tuple[KernelPoint, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Identity of the figures: equal for equal rows, wherever they are stored."""
         kernels = [[k.key, k.latency_ms, k.sd_ms, k.isolated_ms] for k in self.kernels]
         models = [[m.key, m.latency_ms, m.sd_ms] for m in self.models]
-        return content_sha256([self.target_id, kernels, models])
+        pairs = [[[k.key, k.latency_ms, k.sd_ms] for k in self.pairs]] if self.pairs else []
+        return content_sha256([self.target_id, kernels, models, *pairs])
 
     @classmethod
-    def from_table(cls, table: CostTable, target_id: str) -> Measurements:
-        """Read one target's rows.
+    def from_table(cls, table: CostTable, target_id: str, pairs: CostTable | None = None) -> Measurements:
+        """Read one target's rows; `pairs` is a table of kernels that were chained in pairs.
 
         Raises:
             UnknownWorkload: where the table has no such target.
@@ -92,10 +95,9 @@ class Measurements:
             raise UnknownWorkload(
                 f"the table has no rows for target {target_id!r}; it knows {', '.join(sorted(known)) or 'no target'}"
             )
-        rows = table.rows(target_id=target_id, kind="kernel")
-        kernels = tuple(_kernel_point(row, _kernel(_workload(table, row), target)) for row in rows)
         models = model_points(table, target_id, "fit")
-        return cls(target_id, target.runtime, target.precision, _sorted(kernels), models)
+        kernels, paired = _kernel_points(table, target), () if pairs is None else _kernel_points(pairs, target)
+        return cls(target_id, target.runtime, target.precision, kernels, models, paired)
 
     @property
     def model_latencies_ms(self) -> NDArray[np.float64]:
@@ -137,6 +139,11 @@ def content_sha256(value: Any) -> str:
     """SHA-256 of a JSON-able value in one canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _kernel_points(table: CostTable, target: Target) -> tuple[KernelPoint, ...]:
+    rows = table.rows(target_id=target.id, kind="kernel")
+    return _sorted(tuple(_kernel_point(row, _kernel(_workload(table, row), target)) for row in rows))
 
 
 def _kernel(workload: Workload, target: Target) -> Kernel:

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel
 from predictors.baselines import MacsModel, ParamsModel, RooflineModel
+from predictors.chosen import ChosenCutModel
 from predictors.lookup import TableModel
 from profiler.errors import ConfigError
 
@@ -16,7 +17,7 @@ ENTRY_POINTS = "edgecost.predictors"
 """The entry-point group in which another package names its own `CostModel` classes."""
 
 MODELS: dict[str, type[CostModel]] = {
-    model.name: model for model in (AdditiveModel, TableModel, RooflineModel, MacsModel, ParamsModel)
+    model.name: model for model in (AdditiveModel, ChosenCutModel, TableModel, RooflineModel, MacsModel, ParamsModel)
 }
 """Our models by name."""
 

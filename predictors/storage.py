@@ -3,6 +3,9 @@
     {"schema": 1, "edgecost": "0.1.0", "model": "additive", "params": {...}, "target_id": "...", "runtime": "...",
      "precision": "...", "measurements_sha256": "...", "sources": [{"path": "...", "sha256": "..."}], "state": {...}}
 
+A model of energy (`EnergyModel`) has {"model": "energy", "unit": "mj", "scope": "...", "of": {...}}, where "of" is the
+model that adds its millijoules up. `load_model` gives models of latency only, so that no mJ is ever taken for ms.
+
 `measurements_sha256` identifies the rows that the fit used (`Measurements.sha256`); `sources` names the files that
 they came from.
 """
@@ -16,21 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from predictors.base import CostModel
+from predictors.energy import EnergyModel
 from predictors.files import write_file
 from predictors.models import find_model
 from profiler.errors import ConfigError, StorageError
 from profiler.measure.runfolder import edgecost_version
 
-__all__ = ["MODEL_SCHEMA", "load_model", "save_model", "stale_sources"]
+__all__ = ["MODEL_SCHEMA", "load_energy_model", "load_model", "save_model", "stale_sources"]
 
 MODEL_SCHEMA = 1
 
 
-def save_model(model: CostModel, path: Path, sources: Sequence[Path] = ()) -> None:
+def save_model(model: CostModel | EnergyModel, path: Path, sources: Sequence[Path] = ()) -> None:
     """Write a fitted model, replacing what is there only once the new file is whole.
 
     Args:
-        model: fitted.
+        model: fitted, of latency or of energy.
         path: the file to write.
         sources: journals or table files that it was fitted on, recorded with their SHA-256.
 
@@ -53,13 +57,31 @@ def load_model(path: Path) -> CostModel:
 
     Raises:
         StorageError: where the file is missing, unreadable or of a newer schema.
-        ConfigError: where it is not a saved model, or of a kind that nobody offers.
+        ConfigError: where it is not a saved model of latency, or of a kind that nobody offers.
     """
     data = _read(path)
+    if data.get("model") == EnergyModel.name:
+        raise ConfigError(f"{path} is a model of energy, in mJ; a model of latency is written by `edgecost fit`")
     try:
         return find_model(str(data["model"])).from_dict(data)
     except KeyError as error:
         raise ConfigError(f"{path} is not a saved model: it lacks {error}; fit one with `edgecost fit`") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def load_energy_model(path: Path) -> EnergyModel:
+    """Read a fitted model of energy; it predicts exactly what the saved one did.
+
+    Raises:
+        StorageError: as `load_model`.
+        ConfigError: where it is not a saved model of energy.
+    """
+    data = _read(path)
+    if data.get("model") != EnergyModel.name:
+        raise ConfigError(f"{path} is no model of energy; fit one with `edgecost fit --cost energy`")
+    try:
+        return EnergyModel.from_dict(data)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

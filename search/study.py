@@ -29,6 +29,7 @@ from search.evrsnas.scoring import RmiScorer, preset
 from search.files import write_text
 from search.spaces import find_space
 from search.spaces.base import SearchSpace
+from search.units import TEXTS, CostUnit, named, unnamed
 
 __all__ = ["STUDY_SCHEMA", "SearchConfig", "StudyProgress", "StudyResult", "read_study", "run_search"]
 
@@ -60,6 +61,9 @@ class SearchConfig:
         data: "digits", or the path of CIFAR-10 data.
         reference: the path of an .npz with the reference's weights; None trains one on the data.
         seed: of the search, the batch, the candidates' weights and the reference's training.
+        unit: of the costs and the budget: "ms", or "mj" for energy. Within a search both go by the names of latency;
+            in a study's file they are named by their unit.
+        scope: of energies: what they include.
     """
 
     target: str
@@ -69,10 +73,15 @@ class SearchConfig:
     data: str = "digits"
     reference: str | None = None
     seed: int = 0
+    unit: CostUnit = "ms"
+    scope: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-able form."""
-        return asdict(self)
+        """A JSON-able form; one of latencies looks as it did before there were others."""
+        data = asdict(self)
+        if self.unit == "ms":
+            del data["unit"], data["scope"]
+        return dict(named(data, self.unit))
 
 
 @dataclass(frozen=True)
@@ -104,22 +113,22 @@ class StudyResult:
 
     def sentence(self) -> str:
         """The outcome in one sentence."""
-        best, budget_ms = self.result.best, self.config.evolution.budget_ms
-        found = f"{self.best_label} with score {best.score:.3f} at {best.cost_ms:.3f} ms on {self.config.target}"
+        best, budget, unit = self.result.best, self.config.evolution.budget_ms, TEXTS[self.config.unit]
+        found = f"{self.best_label} with score {best.score:.3f} at {best.cost_ms:.3f} {unit} on {self.config.target}"
         tail = f"after {self.result.evaluations} scored architectures in {self.wall_s:.0f} s"
-        if budget_ms is None:
+        if budget is None:
             return f"best without a budget: {found}, {tail}"
         if self.result.feasible:
-            return f"best within {budget_ms:g} ms: {found}, {tail}"
+            return f"best within {budget:g} {unit}: {found}, {tail}"
         return (
-            f"INFEASIBLE: nothing seen meets {budget_ms:g} ms; the least violating is {found}, "
+            f"INFEASIBLE: nothing seen meets {budget:g} {unit}; the least violating is {found}, "
             f"{100 * best.violation:.1f} % over, {tail}; raise the budget or search longer"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form; unknown figures are null."""
         rows = [{"label": n, **e.to_dict()} for n, e in zip(self.labels, self.result.archive, strict=True)]
-        return {
+        data = {
             "schema": STUDY_SCHEMA,
             "kind": "evrsnas",
             "identity": self.identity,
@@ -137,6 +146,7 @@ class StudyResult:
             "course": [{"generation": g.index, **asdict(g)} for g in self.result.history],
             "evaluations": rows,
         }
+        return {**named(data, self.config.unit), "facts": dict(self.facts)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StudyResult:
@@ -148,14 +158,16 @@ class StudyResult:
         try:
             if data["schema"] > STUDY_SCHEMA:
                 raise StorageError(f"the study is of a newer version (schema {data['schema']}): update edgecost")
+            facts = data["facts"]
+            data = unnamed(data, data["config"].get("unit", "ms"))
             config = {**data["config"], "evolution": EvolutionConfig(**data["config"]["evolution"])}
             history = [Generation(**{k: v for k, v in g.items() if k != "generation"}) for g in data["course"]]
             archive = tuple(Evaluation.from_dict(e) for e in data["evaluations"])
             best = Evaluation.from_dict(data["best"])
             result = EvolutionResult(tuple(history), archive, best, bool(data["feasible"]), int(data["n_evaluations"]))
             labels = tuple(str(e["label"]) for e in data["evaluations"])
-            return cls(SearchConfig(**config), data["identity"], result, data["facts"], float(data["wall_s"]), labels)
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(SearchConfig(**config), data["identity"], result, facts, float(data["wall_s"]), labels)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StorageError(f"not a study: {error!r}") from None
 
 
@@ -176,7 +188,7 @@ def run_search(
 
     Args:
         config: what to search.
-        cost_fn: Psi in milliseconds of a sequence of architectures; NaN where unknown.
+        cost_fn: Psi of a sequence of architectures in the unit of `config`; NaN where unknown.
         out: the study's JSON file.
         cost_identity: names the costs (such as a digest of the fitted cost model); other costs are another study.
         cache_dir: where references and scores are kept; by default the folder "cache" beside `out`.

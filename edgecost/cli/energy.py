@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -100,17 +101,17 @@ def calibrate(
     Example: edgecost energy calibrate --target jetson-orin-nano --meter joulescope --scope module-in
     """
     from edgecost.stages.energy import calibrate as run_calibration
-    from edgecost.stages.energy import write
+    from edgecost.stages.energy import check, write
     from edgecost.stages.metering import open_meter
     from edgecost.stages.targets import all_devices
 
     found = all_devices(devices)
+    device_id = target.split("/", 1)[0]
+    path = out or results / device_id / f"calibration-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
+    check(found, target, scope, levels, across, path)
     beside = open_meter(meter, scope, meter_gain_u, meter_offset_u_mw * 1e3)
     with progress(f"calibrate {target}", quiet=json_) as bar:
         run = run_calibration(found, target, beside, levels, results, across=across, progress=bar)
-    device_id = run.target_id.split("/", 1)[0]
-    stamp = run.made_at[:19].replace(":", "").replace("-", "")
-    path = out or results / device_id / f"calibration-{stamp}.json"
     write(path, run)
     if json_:
         emit_json({"file": str(path), **run.to_dict()})

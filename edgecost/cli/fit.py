@@ -15,7 +15,10 @@ __all__ = ["fit"]
 
 def fit(
     target: str = TargetOption,
-    out: Path | None = typer.Option(None, "--out", help="Where to write it [default: RESULTS/predictors/TARGET.json]."),
+    cost: str = typer.Option("latency", "--cost", help="What is predicted: latency or energy."),
+    out: Path | None = typer.Option(
+        None, "--out", help="Where to write it [default: RESULTS/predictors/TARGET.json, or TARGET-energy.json]."
+    ),
     results: Path = ResultsOption,
     json_: bool = JsonOption,
 ) -> None:
@@ -24,8 +27,10 @@ def fit(
     Example: edgecost fit --target ort-fp32-t1/onnxruntime-fp32-t1
     """
     from edgecost.stages.costs import fit_and_save
+    from edgecost.stages.energy_costs import fit_and_save_energy, unit_of
 
-    saved = fit_and_save(read_table(results), target, results, out)
+    energy = unit_of(cost) == "mj"
+    saved = (fit_and_save_energy if energy else fit_and_save)(read_table(results), target, results, out)
     if json_:
         emit_json(saved)
     else:

@@ -55,7 +55,9 @@ ResizeOption = typer.Option(None, "--resize", help="For image folders of mixed s
 ScheduleOption = typer.Option("reduced", "--schedule", help="How networks are trained: reduced or published.")
 TrainStepsOption = typer.Option(None, "--train-steps", help="Steps of a training [default: the schedule's].")
 DeviceOption = typer.Option("cpu", "--device", help="What torch computes on: cpu or cuda.")
-EffortOption = typer.Option("record", "--effort", help="How long to measure: record (the full protocol) or quick.")
+EffortOption = typer.Option(
+    "record", "--effort", help="How long to measure: record (the full protocol), quick or shared."
+)
 MeasureOption = typer.Option(False, "--measure", help="Measure what is found, and correct phi by it.")
 OutOption = typer.Option(None, "--out", help="Folder of what is written [default: the network's].")
 DivisorOption = typer.Option(

@@ -45,6 +45,8 @@ def predict(
         typer.echo(answer["sentence"])
         for line in answer["not_covered"]:
             typer.echo(f"not covered: {line}")
+    if answer["simulated"] and not json_:
+        say(f"{answer['target']} is simulated: no figure here is one of any hardware")
     if answer["unsupported"]:
         names = ", ".join(sorted({u["op_type"] for u in answer["unsupported"]}))
         unknown = f"{model}: operators that edgecost does not know: {names}"

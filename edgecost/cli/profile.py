@@ -30,6 +30,12 @@ def profile(
     ),
     fit_models: int = typer.Option(10, "--fit-models", help="Whole networks of the space to fit the overhead on."),
     held_out: int = typer.Option(20, "--held-out", help="Whole networks of the space that are only ever predicted."),
+    suite: str = typer.Option(
+        "", "--suite", help="Measure a collection of networks of several families and their kernels: closure."
+    ),
+    part: str = typer.Option(
+        "all", "--part", help="Of a suite: all, or the networks once more, for how far two measurements differ."
+    ),
     cuts: bool = typer.Option(
         False, "--cuts", help="Measure what `validate --cuts` compares: the networks' kernels under every cut."
     ),
@@ -37,7 +43,11 @@ def profile(
         False, "--energy", help="Measure energy too, where there is a power sensor or meter: some 25 s more a job."
     ),
     cold: bool = typer.Option(False, "--cold", help="Empty the caches before every run; tables keep such runs apart."),
-    effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick (seconds a kernel)."),
+    effort: str = typer.Option(
+        "record",
+        "--effort",
+        help="record (the full protocol), quick (seconds a kernel) or shared (quick, on a machine that others use).",
+    ),
     patience_s: float = typer.Option(
         600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
     ),
@@ -58,23 +68,30 @@ def profile(
 
     from edgecost.stages.cuts import PAIRS
     from edgecost.stages.metering import metering
-    from edgecost.stages.planning import PlanOptions, measure_config
+    from edgecost.stages.planning import PlanOptions, campaign_limits, measure_config
     from edgecost.stages.profiling import profile_targets
+    from edgecost.stages.repeats import REPEAT
     from edgecost.stages.targets import all_devices, select_targets
-    from profiler.measure.limits import CampaignLimits
 
     if patience_s < 0:
         raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
+    if part not in ("all", "networks"):
+        raise ConfigError(f"--part is all or networks, not {part!r}")
     chosen = select_targets(all_devices(devices), target)
-    options = PlanOptions(space, tuple(model), fit_models, held_out, seed, supernet, blocks, scaled)
+    options = PlanOptions(
+        space, tuple(model), fit_models, held_out, seed, supernet, blocks, scaled, suite=suite,
+        part="networks" if part == "networks" else "all",
+    )  # fmt: skip
     config = replace(measure_config(effort, rounds=rounds, seed=seed), energy=energy, cache="cold" if cold else "hot")
-    limits = CampaignLimits(patience_s=patience_s)
+    limits = campaign_limits(effort, patience_s)
     # what was chained in pairs is kept apart, since a table has one figure a kernel
     plans = [(replace(options, cuts="cuts"), results), (replace(options, cuts="pairs"), results / PAIRS)]
+    # and so are repeats, which are held against the first measurement
+    alone = (options, results / REPEAT if options.part == "networks" else results)
     with progress("profile", quiet=json_) as bar, metering(chosen, config) as connect:
         runs = [
             found
-            for wanted, folder in (plans if cuts else [(options, results)])
+            for wanted, folder in (plans if cuts else [alone])
             for found in profile_targets(chosen, wanted, config, folder, run, bar, limits, connect)
         ]
     if json_:

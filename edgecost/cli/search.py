@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from edgecost.cli.options import ResultsOption, SeedOption, TargetOption
+from edgecost.cli.options import CostOption, ResultsOption, SeedOption, TargetOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 from edgecost.cli.s3nas import s3nas
 
@@ -23,7 +23,11 @@ def searches() -> None:
 @app.command()
 def evrsnas(
     target: str = TargetOption,
-    budget_ms: float = typer.Option(..., "--budget-ms", help="The latency that the network must not exceed."),
+    cost: str = CostOption,
+    budget_ms: float | None = typer.Option(None, "--budget-ms", help="The latency that the network must not exceed."),
+    budget_mj: float | None = typer.Option(
+        None, "--budget-mj", help="With --cost energy: the energy of a run that it must not exceed, above rest."
+    ),
     data: Path | None = typer.Option(
         None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
     ),
@@ -41,13 +45,15 @@ def evrsnas(
     seed: int = SeedOption,
     json_: bool = JsonOption,
 ) -> None:
-    """HW-EvRSNAS: evolution under a latency budget, scored by representation mutual information.
+    """HW-EvRSNAS: evolution under a budget of latency or energy, scored by representation mutual information.
 
     Example: edgecost search evrsnas --target ort-fp32-t1 --budget-ms 6 --results results/quickstart
     """
+    from edgecost.stages.energy_costs import budget_of
     from edgecost.stages.searching import SearchOptions, search_evrsnas
 
-    options = SearchOptions(target, budget_ms, data, preset, population, generations, seed, space, supernet)
+    budget, unit = budget_of(cost, budget_ms, budget_mj)
+    options = SearchOptions(target, budget, data, preset, population, generations, seed, space, supernet, unit)
     with progress("search", quiet=json_) as bar:
         answer = search_evrsnas(options, results=results, out=out, progress=bar)
     if json_:

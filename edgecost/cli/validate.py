@@ -27,14 +27,19 @@ def validate(
 ) -> None:
     """Closure: held-out networks measured end to end against every cost model, side by side.
 
+    Beside it stands the noise floor: how far a second measurement of the same networks is from the first. All of it is
+    written to closure.json in the folder of results.
     Example: edgecost validate --results results/quickstart
     """
-    from edgecost.stages.costs import closure
+    from edgecost.stages.closing import closure
+    from edgecost.stages.costs import write_json
 
     if cuts:
         _cuts(results, target, gate, json_)
         return
-    answer = closure(read_table(results), target)
+    answer = closure(read_table(results), target, results if results.is_dir() else None)
+    if results.is_dir() and not target:
+        write_json(results / "closure.json", answer)
     if json_:
         emit_json(answer)
     else:
@@ -42,16 +47,61 @@ def validate(
             (
                 r["target"],
                 r["model"],
-                r["n"],
+                str(r["n"]) if not r["n_missing"] else f"{r['n'] - r['n_missing']} of {r['n']}",
                 *(_figure(r[k]) for k in ("mape", "within_5", "within_10", "kendall_tau", "spearman")),
             )
             for r in answer["rows"]
         ]
         columns = ("target", "model", "networks", "MAPE %", "within 5 %", "within 10 %", "Kendall", "Spearman")
         show_table("closure on held-out networks", columns, rows, right=range(2, 8))
+        _families(answer)
+        for name, found in answer["verdicts"].items():
+            typer.echo(_verdict(name, found, answer["repeats"][name]))
     worst = max((r["mape"] for r in answer["rows"] if r["headline"]), default=0.0)
     if gate is not None and not worst <= gate:
         raise typer.Exit(1)
+
+
+def _families(answer: dict[str, Any]) -> None:
+    """Closure and floor, family by family; nothing where the networks are of no suite."""
+    scores = ("mape", "within_5", "within_10", "kendall_tau")
+    rows = []
+    for name, families in answer["families"].items():
+        again = {row["family"]: row for row in (answer["repeats"][name] or {}).get("families", ())}
+        for row in families:
+            floor = again.get(row["family"], {})
+            rows.append(
+                (
+                    name,
+                    row["family"],
+                    row["n"],
+                    *(_figure(row[k]) for k in scores),
+                    *(_figure(floor.get(k)) for k in scores[:3]),
+                )
+            )
+    if rows:
+        columns = (
+            "target", "family", "networks", "MAPE %", "within 5 %", "within 10 %", "Kendall", "floor MAPE %",
+            "within 5 %", "within 10 %",
+        )  # fmt: skip
+        show_table(
+            "closure by family, and how far a second measurement was from the first", columns, rows, right=range(2, 10)
+        )
+
+
+def _verdict(target: str, found: dict[str, Any], floor: dict[str, Any] | None) -> str:
+    """One sentence for people."""
+    mape = "undefined, since parts of networks have no cost" if found["mape"] is None else f"{found['mape']:.1f} %"
+    if floor is None:
+        beside = "no network was measured twice (`edgecost profile --suite closure --part networks`)"
+    else:
+        apart = "" if floor["hours_apart"] is None else f", {floor['hours_apart']:.2f} h apart"
+        beside = (
+            f"noise floor {floor['mape']:.1f} % ({floor['n']} networks measured twice{apart}; within 5 %: "
+            f"{floor['within_5']:.0f} %, within 10 %: {floor['within_10']:.0f} %)"
+        )
+    word = {True: "met", False: "missed", None: "cannot be judged"}[found["met"]]
+    return f"{target}: closure MAPE {mape}, {beside}; target {found['limit']:.1f} %: {word}"
 
 
 def _cuts(results: Path, targets: list[str], gate: float | None, json_: bool) -> None:

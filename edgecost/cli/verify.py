@@ -20,6 +20,9 @@ def verify(
     budget_ms: float | None = typer.Option(
         None, "--budget-ms", help="Hold it against this instead of the study's budget."
     ),
+    budget_mj: float | None = typer.Option(
+        None, "--budget-mj", help="The same, where the study's budget is of energy."
+    ),
     devices: Path | None = DevicesOption,
     results: Path = ResultsOption,
     json_: bool = JsonOption,
@@ -35,9 +38,9 @@ def verify(
     with progress("verify", quiet=json_) as bar:
         stage = verifiable(study)
         if stage is not None:
-            answer = verify_stage(stage, all_devices(devices), effort, results, bar, budget_ms)
+            answer = verify_stage(stage, all_devices(devices), effort, results, bar, budget_ms, budget_mj)
         else:
-            answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms)
+            answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms, budget_mj)
     if json_:
         emit_json(answer)
     else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgecost.report import figures, s3nas_figures
+from edgecost.report import boards_figures, cuts_figures, figures, s3nas_figures, trust_figures
 from edgecost.report.collect import ReportData, collect
+from edgecost.report.spread import QUANTITIES
 
 __all__ = ["render", "write_report"]
 
@@ -25,7 +26,9 @@ def write_report(results: Path, out: Path) -> Path:
 
 
 def _draw(data: ReportData) -> dict[str, Any]:
-    drawn: dict[str, Any] = {"heat": figures.heat_map(data.kernels, [t["name"] for t in data.targets])}
+    drawn: dict[str, Any] = {**_draw_trust(data), **_draw_cuts(data)}
+    if data.kernels:
+        drawn["heat"] = figures.heat_map(data.kernels, [t["name"] for t in data.targets])
     if data.parity:
         drawn["parity"] = figures.parity(data.parity, data.parity_titles)
     if data.search is not None:
@@ -44,6 +47,35 @@ def _draw(data: ReportData) -> dict[str, Any]:
     return drawn
 
 
+def _draw_trust(data: ReportData) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    if data.trust is None:
+        return drawn
+    label, spread = data.trust.label, data.trust.spread
+    for name, found in spread.boxes.items():
+        if found:
+            title, axis = QUANTITIES[name]
+            drawn[f"trust_{name}"] = trust_figures.boxes(found, title + label, axis, spread.limits.get(name))
+    for index, course in enumerate(data.trust.boards):
+        panels = boards_figures.board(course, label)
+        if panels is not None:
+            drawn[f"trust_board_{index}"] = panels
+    for index, (name, points) in enumerate(data.trust.energy.points.items()):
+        drawn[f"trust_energy_{index}"] = trust_figures.energies(points, f"{name}{label}")
+    return drawn
+
+
+def _draw_cuts(data: ReportData) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    if data.cuts is None:
+        return drawn
+    for index, (name, rows) in enumerate(data.cuts.errors.items()):
+        drawn[f"cuts_errors_{index}"] = cuts_figures.errors(rows, name)
+    for index, (name, found) in enumerate(data.cuts.shares.items()):
+        drawn[f"cuts_shares_{index}"] = cuts_figures.shares(found["pairs"], found["threshold"], name)
+    return drawn
+
+
 def render(data: ReportData) -> str:
     """The HTML text; everything that came from a board or a file is escaped by the template."""
     from bokeh.embed import components
@@ -51,7 +83,7 @@ def render(data: ReportData) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     drawn = _draw(data)
-    scripts, divs = components(drawn)
+    scripts, divs = components(drawn) if drawn else ("", {})
     environment = Environment(
         loader=PackageLoader("edgecost.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

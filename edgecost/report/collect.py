@@ -11,8 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.report.closure import closure_section
 from edgecost.report.cuts import CutsSection, cuts_section
+from edgecost.report.formats import figure_text, short_names
 from edgecost.report.s3nas import S3nasSection, s3nas_section
+from edgecost.report.trust import TrustSection, trust_section
 
 if TYPE_CHECKING:
     from profiler.tables.table import CostTable
@@ -40,6 +43,8 @@ class ReportData:
         kernels: rows of the heat map.
         parity: target -> points of its parity plot.
         closure: formatted rows of the closure table.
+        twice: formatted rows of closure beside the noise floor by measuring twice.
+        trust: spread, boards and energy, None where there is no table.
         cuts: how networks were cut, None where that was not tried.
         search, winner, training: sections of the search, None where nothing was searched or verified.
         s3nas: the section of S3NAS, None where there is no run of it.
@@ -56,6 +61,8 @@ class ReportData:
     parity: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     parity_titles: dict[str, str] = field(default_factory=dict)
     closure: list[dict[str, Any]] = field(default_factory=list)
+    twice: list[dict[str, Any]] = field(default_factory=list)
+    trust: TrustSection | None = None
     cuts: CutsSection | None = None
     search: dict[str, Any] | None = None
     winner: dict[str, Any] | None = None
@@ -92,7 +99,14 @@ def collect(results: Path) -> ReportData:
         targets=targets,
         kernels=_kernels(table),
     )
-    _add_closure(data, table, results)
+    closed = closure_section(table, _read(results / "closure.json"))
+    data.parity, data.closure, data.notes = closed.parity, closed.rows, list(closed.notes)
+    data.twice = closed.twice
+    data.parity_titles, data.cards = closed.titles, [closed.card] if closed.card else []
+    names = {t["id"]: t["name"] for t in targets}
+    data.trust = trust_section(table, names)
+    if data.trust.spread.figures:
+        data.cards.append(_gate_card(data.trust))
     data.cuts = cuts_section(results)
     _add_search(data, table, results)
     data.s3nas = s3nas_section(results)
@@ -101,8 +115,10 @@ def collect(results: Path) -> ReportData:
     data.notes += table.notes
     if table.corrupt_lines:
         data.notes.append(f"{table.corrupt_lines} corrupt journal lines were skipped.")
-    if any("sensor_missing" in r.issues for r in table.rows()):
-        data.notes.append("No power sensor could be read: energy is null with the code sensor_missing, never a guess.")
+    if blind := sorted({names[r.target_id] for r in table.rows() if "sensor_missing" in r.issues}):
+        where = "" if len(blind) == len(targets) else f" on {', '.join(blind)}"
+        said = f"No power sensor could be read{where}: energy is null with the code sensor_missing, never a guess."
+        data.notes.append(said)
     return data
 
 
@@ -130,7 +146,7 @@ def _host(headers: dict[str, dict[str, Any]]) -> str:
 
 
 def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    names = _short_names([t.id for t in table.targets])
+    names = short_names([t.id for t in table.targets])
     rows: list[dict[str, Any]] = []
     for target in sorted(table.targets, key=lambda t: t.id):
         mine = table.rows(target_id=target.id, with_failed=True)
@@ -159,7 +175,7 @@ def _targets(table: CostTable, headers: dict[str, dict[str, Any]]) -> list[dict[
 def _kernels(table: CostTable) -> list[dict[str, Any]]:
     from edgecost.stages.costs import row_dict
 
-    names = _short_names([t.id for t in table.targets])
+    names = short_names([t.id for t in table.targets])
     rows = []
     for row in table.rows(kind="kernel"):
         plain = {**row_dict(row), "target": names[row.target_id]}
@@ -171,49 +187,11 @@ def _kernels(table: CostTable) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: -order[r["label"]])
 
 
-def _short_names(target_ids: list[str]) -> dict[str, str]:
-    """Device ids where they say enough, whole target ids where a device has several targets."""
-    devices = [t.split("/", 1)[0] for t in target_ids]
-    return {t: d if devices.count(d) == 1 else t for t, d in zip(target_ids, devices, strict=True)}
-
-
-def _figure(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _add_closure(data: ReportData, table: CostTable, results: Path) -> None:
-    from edgecost.stages.costs import closure
-    from profiler.errors import UnknownWorkload
-
-    found = _read(results / "closure.json")
-    if found is None:
-        try:
-            found = closure(table)
-        except UnknownWorkload as error:
-            data.notes.append(f"No closure: {error}")
-            return
-    data.parity = {t: [p for p in points if p["predicted_ms"] is not None] for t, points in found["points"].items()}
-    best = {r["target"]: r for r in found["rows"] if r["headline"]}
-    names = _short_names(list(data.parity))
-    data.parity_titles = {t: f"{names[t]}: MAPE {_figure(best[t]['mape'])} %" for t in data.parity}
-    for r in found["rows"]:
-        data.closure.append(
-            {
-                "target": r["target"],
-                "model": r["model"],
-                "n": r["n"],
-                "headline": r["headline"],
-                **{k: _figure(r[k]) for k in ("mape", "within_5", "within_10")},
-                "kendall": _figure(r["kendall_tau"], 3),
-                "spearman": _figure(r["spearman"], 3),
-            }
-        )
-    errors = [r["mape"] for r in best.values() if r["mape"] is not None]
-    if errors:
-        detail = f"worst of {len(errors)} targets; best {min(errors):.1f} %"
-        data.cards.append(
-            {"label": "closure error (MAPE)", "value": f"{max(errors):.1f} %", "detail": detail, "tone": ""}
-        )
+def _gate_card(trust: TrustSection) -> dict[str, str]:
+    spread = trust.spread
+    detail = f"{spread.passed} of {spread.figures} on {len(spread.rows)} targets{trust.label}"
+    share = f"{100 * spread.passed / spread.figures:.0f} %"
+    return {"label": "figures that pass the gate", "value": share, "detail": detail, "tone": ""}
 
 
 def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
@@ -222,7 +200,7 @@ def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
     named = Path(verified["study"]).name if verified else ""
     chosen = next((p for p in studies if p.name == named), studies[-1] if studies else None)
     study = _read(chosen) if chosen else None
-    if study is None:
+    if study is None or "budget_ms" not in study:  # the section's figures are in ms
         return
     data.search = study
     data.winner = {
@@ -233,10 +211,10 @@ def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
     }
     if verified:
         data.winner["figures"] = [
-            ("budget, ms", _figure(verified["budget_ms"], 3)),
-            ("predicted, ms", _figure(verified["predicted_ms"], 3)),
-            ("measured, ms", _figure(verified["measured_ms"], 3)),
-            ("95 % interval, ms", f"{_figure(verified['low_ms'], 3)} – {_figure(verified['high_ms'], 3)}"),
+            ("budget, ms", figure_text(verified["budget_ms"], 3)),
+            ("predicted, ms", figure_text(verified["predicted_ms"], 3)),
+            ("measured, ms", figure_text(verified["measured_ms"], 3)),
+            ("95 % interval, ms", f"{figure_text(verified['low_ms'], 3)} – {figure_text(verified['high_ms'], 3)}"),
         ]
         good = verified["within_budget"]
         data.cards.append(
@@ -277,9 +255,9 @@ def _add_training(data: ReportData, training: dict[str, Any] | None) -> None:
         "rows": [
             {
                 "name": r["name"],
-                "accuracy": _figure(r["accuracy_pct"], 1),
-                "macs": _figure(r["macs_m"], 1),
-                "latency": _figure(r["predicted_ms"], 2),
+                "accuracy": figure_text(r["accuracy_pct"], 1),
+                "macs": figure_text(r["macs_m"], 1),
+                "latency": figure_text(r["predicted_ms"], 2),
             }
             for r in training["rows"]
         ],

@@ -17,11 +17,16 @@ class CutsSection:
     Attributes:
         closures: of every combination of cut and isolation, target by target.
         verdicts: of every pair of operators that was tried.
-        notes: which verdicts contradict the rules that networks are cut by, one sentence a target.
+        errors: what is drawn of closures: by target, rows of name, mape, sum_mape (per cent or None) and chosen.
+        shares: what is drawn of verdicts: by target, its threshold and rows of pair, verdict and share, low, high.
+        notes: which verdicts contradict the rules that networks are cut by, and what the runtime's own graph says of
+            both; sentences.
     """
 
     closures: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
+    errors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    shares: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -35,7 +40,9 @@ def cuts_section(results: Path) -> CutsSection | None:
     from edgecost.stages.fusion import FOLDER
 
     section = CutsSection()
-    section.closures = [_closure(_name(target), row) for target in read_comparison(results) for row in target["rows"]]
+    for target in read_comparison(results):
+        section.closures += [_closure(_name(target), row) for row in target["rows"]]
+        section.errors[_name(target)] = [_error(row) for row in target["rows"]]
     for path in sorted((results / FOLDER).glob("*/*/fusion.json")):
         _add_verdicts(section, _read(path))
     return section if section.closures or section.verdicts else None
@@ -45,6 +52,8 @@ _SHOWN = (
     "pair", "verdict", "share", "share_low", "share_high", "benefit", "benefit_low", "benefit_high", "shapes", "rules",
     "graph",
 )  # fmt: skip
+
+_DRAWN = {"pair": "pair", "verdict": "verdict", "share": "share", "low": "share_low", "high": "share_high"}
 
 
 def _name(target: dict[str, Any]) -> str:
@@ -56,7 +65,9 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {"name": _name(found), "pairs": [{name: row[name] for name in _SHOWN} for row in found["pairs"]]}
+        pairs = [{name: row[name] for name in _SHOWN} for row in found["pairs"]]
+        told = {name: found.get(name) for name in ("threshold", "evidence", "rules_and_graph")}
+        return {"name": _name(found), "pairs": pairs, **told}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{path} holds no verdicts ({error!r}); `edgecost fusion` writes them") from None
 
@@ -67,7 +78,18 @@ def _closure(target: str, row: dict[str, Any]) -> dict[str, Any]:
     return {"target": target, **plain, **{name: _figure(row[name], 2) for name in figures}}
 
 
+def _error(row: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"{row['cut']}, {row['isolation']}", **{k: row[k] for k in ("mape", "sum_mape", "chosen")}}
+
+
 def _add_verdicts(section: CutsSection, found: dict[str, Any]) -> None:
+    drawn = [
+        {name: row[key] for name, key in _DRAWN.items()}
+        for row in found["pairs"]
+        if None not in (row["share"], row["share_low"], row["share_high"])
+    ]
+    if drawn:
+        section.shares.setdefault(found["name"], {"threshold": found["threshold"], "pairs": []})["pairs"] += drawn
     against = []
     for row in found["pairs"]:
         section.verdicts.append(
@@ -86,6 +108,23 @@ def _add_verdicts(section: CutsSection, found: dict[str, Any]) -> None:
             against.append(row["pair"])
     if against:
         section.notes.append(f"{found['name']}: the clock contradicts the rules on {', '.join(against)}.")
+    _add_evidence(section, found)
+
+
+def _add_evidence(section: CutsSection, found: dict[str, Any]) -> None:
+    """What verdicts and rules are worth where the runtime's own graph is the truth."""
+    evidence, rules = found["evidence"], found["rules_and_graph"]
+    if evidence:
+        wrong = ", ".join(evidence["wrong"]) or "none"
+        section.notes.append(
+            f"{found['name']}: by the runtime's own graph, of {evidence['decided']} verdicts these are wrong: {wrong}; "
+            f"{evidence['undecided']} pairs are undecided."
+        )
+    if rules:
+        differ = ", ".join(rules["differ"]) or "none"
+        section.notes.append(
+            f"{found['name']}: of {rules['pairs']} pairs, rules and the runtime's own graph differ on these: {differ}."
+        )
 
 
 def _interval(row: dict[str, Any], name: str) -> str:

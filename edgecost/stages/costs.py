@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profiler.errors import ConfigError, UnknownWorkload
-from profiler.tables.row import ROW_KINDS
+from profiler.tables.row import ROW_KINDS, SIMULATED
 
 if TYPE_CHECKING:
     from predictors.additive import AdditiveModel
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEADLINE_MODEL",
-    "closure",
     "emulated_note",
     "fit_and_save",
     "fit_model",
@@ -31,7 +29,6 @@ __all__ = [
 ]
 
 HEADLINE_MODEL = "additive"
-ISOLATED_MODEL = "isolated table"
 
 
 def write_json(path: Path, data: Any) -> Path:
@@ -131,22 +128,26 @@ def row_dict(row: Row) -> dict[str, Any]:
         "energy_gross_mj": row.energy_gross_mj,
         "energy_upper_mj": row.energy_upper_mj,
         "energy_scope": row.energy_scope,
+        "emulation": row.emulation,
+        "gated": row.gated,
     }
 
 
 def fit_model(table: CostTable, target_id: str) -> AdditiveModel:
-    """The network-level predictor of a target, fitted on its kernels and on its networks of split "fit"."""
-    from predictors.additive import AdditiveModel
+    """The network-level predictor of a target, fitted on its kernels and on its networks of split "fit", under the cut
+    and isolation that were chosen for it (`edgecost.stages.choices`)."""
+    from edgecost.stages.choices import fit_chosen
 
-    return AdditiveModel().fit(table, target_id)
+    return fit_chosen(table, target_id)[0]
 
 
 def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None) -> dict[str, Any]:
     """Fit and write the predictor as JSON; returns what was fitted."""
+    from edgecost.stages.choices import fit_chosen
     from predictors.storage import save_model
 
     target_id = resolve_target(table, target)
-    model = fit_model(table, target_id)
+    model, cut = fit_chosen(table, target_id)
     path = out or results / "predictors" / f"{target_id.replace('/', '-')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, path)
@@ -154,6 +155,7 @@ def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None)
     sentence = (
         f"{target_id}: {overhead.form} overhead of {overhead.constant_ms * 1000:.1f} µs a run"
         f"{'' if overhead.scale == 1 else f', kernels x {overhead.scale:.3f}'}; saved to {path}"
+        f"{f'; {cut}' if cut else ''}"
     )
     return {
         "target": target_id,
@@ -164,59 +166,15 @@ def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None)
             "dispatch_ms": overhead.dispatch_ms,
             "scale": overhead.scale,
         },
+        "cut": cut,
         "left_out": list(model.skipped_),
         "sentence": sentence,
+        "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
     }
-
-
-def closure(table: CostTable, targets: Sequence[str] = ()) -> dict[str, Any]:
-    """Every cost model against the held-out networks of each target, and the points of the parity plots.
-
-    Percentages are in per cent; None stands where a figure is undefined.
-    """
-    from predictors.evaluate import closure as evaluate
-    from predictors.evaluate import noise_floor
-    from predictors.measured import Measurements, model_points
-    from predictors.models import standard_models
-
-    ids = [resolve_target(table, t) for t in targets] or sorted(t.id for t in table.targets)
-    rows: list[dict[str, Any]] = []
-    points: dict[str, list[dict[str, Any]]] = {}
-    floors: dict[str, float | None] = {}
-    for target_id in ids:
-        measurements = Measurements.from_table(table, target_id)
-        models = standard_models()
-        for model in models.values():
-            model.fit_measurements(measurements)
-        held_out = model_points(table, target_id, "held_out")
-        found = evaluate(models, table, target_id, held_out)
-        rows += [_percent(row.to_dict()) for row in found.rows]
-        best = models[HEADLINE_MODEL].estimate_many([p.workload for p in held_out])
-        isolated = found.predicted_ms[target_id][ISOLATED_MODEL]
-        points[target_id] = [
-            {
-                "label": p.label,
-                "key": p.key,
-                "measured_ms": p.latency_ms,
-                "predicted_ms": e.latency_ms if e.complete else None,
-                "low_ms": _finite(e.low_ms),
-                "high_ms": _finite(e.high_ms),
-                "isolated_ms": _finite(float(i)),
-            }
-            for p, e, i in zip(held_out, best, isolated, strict=True)
-        ]
-        floors[target_id] = _finite(100 * noise_floor(held_out).mape)
-    return {"rows": rows, "points": points, "noise_floor_mape": floors}
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _percent(row: dict[str, Any]) -> dict[str, Any]:
-    scaled = {k: None if row[k] is None else 100 * row[k] for k in ("mape", "rmspe", "within_5", "within_10")}
-    answer = {"target": row["target_id"], **{k: v for k, v in row.items() if k != "target_id"}, **scaled}
-    return {**answer, "headline": row["model"] == HEADLINE_MODEL}
 
 
 def predict_energy(table: CostTable, path: Path, target: str) -> dict[str, Any]:
@@ -247,16 +205,18 @@ def predict_energy(table: CostTable, path: Path, target: str) -> dict[str, Any]:
         "sentence": f"{found.energy_mj:.3f} mJ a run above rest ({interval}; {found.scope})"
         if complete
         else f"at least {found.energy_mj:.3f} mJ a run above rest ({found.scope}): parts are not covered",
+        "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
     }
 
 
 def predict_file(table: CostTable, path: Path, target: str) -> dict[str, Any]:
     """What an ONNX file costs on a target, layer by layer; unknown operators make the total a lower bound."""
+    from edgecost.stages.choices import fit_chosen
     from profiler.workloads.importer import read_onnx
 
     target_id = resolve_target(table, target)
     read = read_onnx(path)
-    model = fit_model(table, target_id)
+    model, cut = fit_chosen(table, target_id)
     found = model.estimate(read.workload)
     layers = [
         {"label": p.label, "kind": p.kind, "latency_ms": _finite(p.latency_ms), "source": p.source} for p in found.by_op
@@ -276,10 +236,13 @@ def predict_file(table: CostTable, path: Path, target: str) -> dict[str, Any]:
         "high_ms": _finite(found.high_ms) if complete else None,
         "level": found.level,
         "complete": complete,
+        "interval": found.interval,
+        "cut": cut,
         "macs": read.workload.macs,
         "params": read.workload.params,
         "layers": layers,
         "not_covered": [*found.missing, *(f"{u.name or u.op_type}: {u.reason}" for u in read.unsupported)],
         "unsupported": [{"name": u.name, "op_type": u.op_type, "reason": u.reason} for u in read.unsupported],
         "sentence": sentence,
+        "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.energy_loads import LEVELS, loads
-from edgecost.stages.places import artefact_cache
+from edgecost.stages.places import artefact_cache, check_writable
 from edgecost.stages.targets import find_target
 from profiler.errors import ConfigError, MeasurementError
 from profiler.fleet.targets import Device, Sensor, Target
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.measure.record import Measurement
 
-__all__ = ["CalibrationRun", "calibrate", "write"]
+__all__ = ["CalibrationRun", "calibrate", "check", "write"]
 
 FORMAT = 1
 
@@ -113,7 +113,7 @@ def calibrate(
     from profiler.workloads.artefacts import ArtefactCache
 
     device, chosen = find_target(devices, target)
-    _check(device, chosen, meter, levels, across)
+    _check(device, chosen, meter.scope, levels, across)
     # what an earlier calibration found must not be found once more on top of itself
     own = tuple(_bare(sensor) for sensor in device.sensors if sensor.kind != "external")
     device = replace(device, sensors=own)
@@ -144,6 +144,26 @@ def calibrate(
     )  # fmt: skip
 
 
+def check(devices: Sequence[Device], target: str, scope: str, levels: int, across: str, out: Path) -> None:
+    """Whether a calibration could begin and its result be kept, before a meter or a board is so much as opened.
+
+    Args:
+        devices, target, levels, across: as of `calibrate`.
+        scope: the meter's.
+        out: where the result is to go.
+
+    Raises:
+        ConfigError: as of `calibrate`.
+        StorageError: the file cannot be written.
+    """
+    from profiler.measure.meters.base import check_scope
+
+    check_scope(scope)
+    device, chosen = find_target(devices, target)
+    _check(device, chosen, scope, levels, across)
+    check_writable(out)
+
+
 def _bare(sensor: Sensor) -> Sensor:
     return replace(sensor, gain=None, offset_uw=None, gain_u=None, offset_u_uw=None)
 
@@ -153,7 +173,7 @@ def _declared_scope(device: Device) -> str:
     return scopes[0] if scopes else ""
 
 
-def _check(device: Device, target: Target, meter: Meter, levels: int, across: str) -> None:
+def _check(device: Device, target: Target, meter_scope: str, levels: int, across: str) -> None:
     if not 2 <= levels <= LEVELS:
         raise ConfigError(f"--levels must be 2 to {LEVELS}, not {levels}")
     if device.emulation == "simulated":
@@ -162,7 +182,7 @@ def _check(device: Device, target: Target, meter: Meter, levels: int, across: st
         raise ConfigError(
             f"{device.id} declares external meters only: there is no sensor of its own that could be calibrated"
         )
-    _check_scope(target, _declared_scope(device), meter.scope, across)
+    _check_scope(target, _declared_scope(device), meter_scope, across)
 
 
 def _check_scope(target: Target, scope: str, meter_scope: str, across: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import load_table, resolve_target
+from edgecost.stages.energy_costs import simulated_words
 
 if TYPE_CHECKING:
     from profiler.measure.energy_rounds import ObserverEffect
@@ -32,7 +33,7 @@ def energies(results: Path, target: str) -> dict[str, Any]:
         "rows": rows,
         "sampler": None if effect is None else {**{n: getattr(effect, n) for n in _FIGURES}, "matters": effect.matters},
         "sentence": sampler_sentence(effect),
-        "notes": list(table.notes),
+        "notes": [*table.notes, *filter(None, [simulated_words(table, target_id).strip()])],
     }
 
 

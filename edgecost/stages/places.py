@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
-__all__ = ["artefact_cache", "data_folder", "fleet_root", "results_root", "wheel_cache"]
+from profiler.errors import StorageError
+
+__all__ = ["artefact_cache", "check_writable", "data_folder", "fleet_root", "results_root", "wheel_cache"]
 
 
 def fleet_root() -> Path:
@@ -32,3 +35,19 @@ def data_folder() -> Path | None:
     """Public measured data named by EDGECOST_DATA, or None."""
     named = os.environ.get("EDGECOST_DATA", "")
     return Path(named) if named else None
+
+
+def check_writable(path: Path) -> None:
+    """Whether a file could be written there; nothing is left behind, and no folder is made.
+
+    Raises:
+        StorageError: it could not.
+    """
+    if path.is_dir():
+        raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error} ({folder}); name another file") from None

@@ -15,6 +15,8 @@ from profiler.errors import ConfigError
 from profiler.fleet.targets import Target
 from profiler.measure.config import MeasureConfig
 from profiler.measure.jobs import Job, block_plan_jobs, kernel_plan_jobs, model_jobs
+from profiler.measure.level import GROSS
+from profiler.measure.limits import CampaignLimits
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
@@ -22,19 +24,25 @@ if TYPE_CHECKING:
 
     from search.spaces.base import SearchSpace
 
-__all__ = ["EFFORTS", "PlanOptions", "default_run_id", "measure_config", "plan_jobs"]
+__all__ = ["EFFORTS", "PlanOptions", "campaign_limits", "default_run_id", "measure_config", "plan_jobs"]
 
 EFFORTS: dict[str, MeasureConfig] = {
     "record": MeasureConfig(),
     "quick": MeasureConfig(
         rounds=3, min_batch_s=0.002, warmup_runs=3, warmup_s=0.02, min_batches=12, target_half_width=0.01,
         cap_s=0.12, job_timeout_s=60.0, cool_s=0.0, sentinel_jobs=50, sentinel_s=60.0, sentinel_drift=0.1,
-        sentinel_tries=1, retries=0,
+        sentinel_tries=1, process_probes=0, retries=0,
+    ),
+    "shared": MeasureConfig(
+        rounds=3, min_batch_s=0.002, warmup_runs=3, warmup_s=0.02, min_batches=12, target_half_width=0.01,
+        cap_s=0.12, job_timeout_s=60.0, cool_s=0.0, sentinel_jobs=15, sentinel_s=20.0, sentinel_drift=0.1,
+        sentinel_tries=20, sentinel_gross=GROSS, process_probes=0, retries=0,
     ),
 }  # fmt: skip
 """record: the protocol as it stands. quick: the same protocol in tenths of a second a job, with wider intervals: it
 waits for no board to cool, tries no noisy figure again, and its sentinel, every 50 jobs, finds only what is out of all
-proportion."""
+proportion. shared: as quick as that, for a machine that others use too: its sentinel runs every 15 jobs, and what was
+measured while the machine was held up is measured again until it was not."""
 
 TYPICAL_OF = 25
 """So many random networks say how many parameters a typical one has."""
@@ -60,6 +68,8 @@ class PlanOptions:
         scaled: so many blocks of scaled and post-processed networks besides, from which the cost of others is learnt.
         cuts: "cuts": of the whole networks the kernels under every way of cutting them; "pairs": those of the fused
             kernels that can be chained in pairs, in pairs, and no networks.
+        suite: a collection of networks (`edgecost.stages.suite`) instead of space and models, "" for none.
+        part: of a suite "all", or its "networks" without their kernels, to be measured once more.
     """
 
     space: str | None = None
@@ -71,6 +81,8 @@ class PlanOptions:
     blocks: bool = False
     scaled: int = 0
     cuts: Literal["", "cuts", "pairs"] = ""
+    suite: str = ""
+    part: Literal["all", "networks"] = "all"
 
 
 def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> MeasureConfig:
@@ -85,6 +97,12 @@ def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> Mea
         raise ConfigError(f"--rounds must be at least 1, not {rounds}")
     config = replace(EFFORTS[effort], seed=seed)
     return config if rounds is None else replace(config, rounds=rounds)
+
+
+def campaign_limits(effort: str, patience_s: float) -> CampaignLimits:
+    """How long an effort waits: a neighbour on a shared machine is gone in seconds, a board cools down in minutes."""
+    limits = CampaignLimits(patience_s=patience_s)
+    return replace(limits, pause_s=2.0, longest_pause_s=15.0) if effort == "shared" else limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +212,14 @@ def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
     from profiler.workloads.fusion import kernels_of
     from profiler.workloads.isolation import block_jobs, kernel_jobs
 
+    if options.suite:
+        return _suite_jobs(options, target)
+    if options.part != "all":
+        raise ConfigError("--part belongs to a suite; name it with --suite closure")
     if options.space is None and not options.models:
-        raise ConfigError("nothing to profile; name a search space with --space or an ONNX file with --model")
+        raise ConfigError(
+            "nothing to profile; name a search space with --space, an ONNX file with --model or networks with --suite"
+        )
     of_space = _of_space(options)
     files = [_read_model(path) for path in options.models]
     # an accelerator has no such caches, and its compiler may take nothing behind an operator that it does not know
@@ -209,6 +233,16 @@ def plan_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
         *model_jobs([*of_space.fit, *files], "fit"),
         *model_jobs(of_space.held_out, "held_out"),
     )
+
+
+def _suite_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
+    from edgecost.stages.suite import suite_jobs
+
+    if options.space is not None or options.models or options.supernet or options.blocks or options.scaled:
+        raise ConfigError("a suite is measured in a run of its own; leave --space and --model out, or --suite")
+    if options.cuts and options.part != "all":
+        raise ConfigError("--cuts is about kernels, and --part networks measures none; leave one of the two out")
+    return suite_jobs(options.suite, options.seed, target, options.cuts, options.part)
 
 
 def _cut_jobs(
@@ -239,6 +273,8 @@ def default_run_id(options: PlanOptions, config: MeasureConfig) -> str:
     what += [options.supernet, options.blocks] if options.supernet is not None or options.blocks else []
     what += [options.scaled] if options.scaled else []
     what += [options.cuts] if options.cuts else []
+    what += [options.suite, options.part] if options.suite else []
     digest = hashlib.sha256(json.dumps([what, config.to_dict()], sort_keys=True).encode()).hexdigest()[:8]
-    name = re.sub(r"[^A-Za-z0-9._]+", "-", options.space or "models")[:40]
-    return f"{name}{'-blocks' if options.blocks else ''}-{digest}"
+    name = re.sub(r"[^A-Za-z0-9._]+", "-", options.space or options.suite or "models")[:40]
+    part = "-blocks" if options.blocks else "-networks" if options.part == "networks" else ""
+    return f"{name}{part}-{digest}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import fit_model, load_table, resolve_target, write_json
+from edgecost.stages.energy_costs import UNIT_TEXTS, Unit, fit_cost, simulated_words
 from edgecost.stages.spaces import chosen_space, space_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from predictors.base import CostModel
+    from predictors.energy import EnergyModel
     from profiler.measure.progress import Progress
     from profiler.tables.table import CostTable
     from search.evrsnas.evolution import CostFunction
@@ -35,17 +37,18 @@ class SearchOptions:
 
     Attributes:
         target: target or device id with rows in the table.
-        budget_ms: the constraint.
+        budget: the constraint, in `unit`.
         data: CIFAR-10 images, or None for the bundled digits.
         preset: how candidates are scored.
         population, generations: of the evolution.
         seed: of everything random.
         space: name of the search space.
         supernet: a supernet, bundled or a file, for the space "mixconv".
+        unit: of the costs: "ms", or "mj" for energy.
     """
 
     target: str
-    budget_ms: float
+    budget: float
     data: Path | None = None
     preset: str = "quick"
     population: int = 20
@@ -53,6 +56,7 @@ class SearchOptions:
     seed: int = 0
     space: str = "nasbench201"
     supernet: str | None = None
+    unit: Unit = "ms"
 
     @property
     def images(self) -> str:
@@ -60,8 +64,9 @@ class SearchOptions:
         return "digits" if self.data is None else str(self.data)
 
 
-def cost_function(space: SearchSpace, model: CostModel) -> CostFunction:
-    """Latency in ms of architectures by a fitted cost model; NaN where a part has no cost. Each is priced once."""
+def cost_function(space: SearchSpace, model: CostModel | EnergyModel) -> CostFunction:
+    """Latency in ms, or energy in mJ, of architectures by a fitted model; NaN where a part has no cost. Each is priced
+    once."""
     import numpy as np
 
     known: dict[Architecture, float] = {}
@@ -96,7 +101,7 @@ def search_evrsnas(
 
     Raises:
         ConfigError: for options that cannot be met, or costs that are all missing.
-        UnknownWorkload: when the table lacks the target.
+        UnknownWorkload: when the table lacks the target, or energies where the budget is of energy.
     """
     from search.evrsnas.evolution import EvolutionConfig
     from search.study import SearchConfig, run_search
@@ -104,11 +109,14 @@ def search_evrsnas(
     table = load_table(results)
     target = resolve_target(table, options.target)
     space = chosen_space(options.space, options.supernet)
-    model = fit_model(table, target)
-    evolution = EvolutionConfig(options.budget_ms, options.population, options.generations)
-    config = SearchConfig(target, evolution, space.name, options.preset, options.images, None, options.seed)
+    model = fit_cost(table, target, options.unit)
+    evolution = EvolutionConfig(options.budget, options.population, options.generations)
+    scope = getattr(model, "scope_", "")
+    config = SearchConfig(
+        target, evolution, space.name, options.preset, options.images, None, options.seed, options.unit, scope
+    )
     prefix = "evrsnas" if space.name == "nasbench201" else f"evrsnas-{space.name.replace(':', '-')}"
-    name = f"{prefix}-{target.replace('/', '-')}-{options.budget_ms:g}ms.json"
+    name = f"{prefix}-{target.replace('/', '-')}-{options.budget:g}{UNIT_TEXTS[options.unit]}.json"
     path = out or results / "search" / name
     study = run_search(
         config,
@@ -119,7 +127,8 @@ def search_evrsnas(
         progress=progress,
         space=space,
     )
-    return {**study.to_dict(), "file": str(path)}
+    answer = {**study.to_dict(), "file": str(path)}
+    return {**answer, "sentence": answer["sentence"] + simulated_words(table, target)}
 
 
 def train_finalists(
@@ -128,9 +137,11 @@ def train_finalists(
     """Train the winner, a random feasible architecture and the reference alike; writes RESULTS/training.json."""
     from search.data import load_images
     from search.finalists import train_finalists as train
+    from search.units import named
 
     space = space_of(study)
-    model = fit_model(load_table(results), study["target"])
+    unit = study["config"].get("unit", "ms")
+    model = fit_cost(load_table(results), study["target"], unit)
     images = load_images(options.images)
     macro = space.reduced(*FINALIST_SIZES, IMAGE_SIZE, images.num_classes)
     winner = space.architecture(tuple(study["best"]["choices"]))
@@ -140,14 +151,14 @@ def train_finalists(
         space,
         winner,
         cost_function(space, model),
-        study["budget_ms"],
+        study[f"budget_{unit}"],
         images,
         steps,
         options.seed,
         macro=macro,
         advance=progress.message if progress else lambda label: None,
     )
-    rows = [f.to_dict() for f in found]
+    rows = [named(f.to_dict(), unit) for f in found]
     shown = ", ".join(f"{r['role']} {r['accuracy_pct']:.1f} %" for r in rows)
     sizes = (
         f"networks of the space reduced to {macro['channels']} channels and {macro['cells_per_stage']} cells a stage"

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
+from edgecost.stages.energy_costs import UNIT_TEXTS, Unit
 from edgecost.stages.measuring import interval_ms, measure_workload
 from edgecost.stages.spaces import space_of
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, MeasurementError
 from profiler.fleet.targets import Device
+from profiler.tables.row import SIMULATED
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
 
-__all__ = ["judged", "read_study", "verify_study"]
+__all__ = ["judged", "judged_energy", "read_study", "study_unit", "verify_study"]
 
 
 def read_study(path: Path) -> dict[str, Any]:
@@ -32,10 +34,17 @@ def read_study(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the study {path}: {error.strerror}; `edgecost search` writes one") from None
     except ValueError:
         raise ConfigError(f"{path} is not JSON; name the file that `edgecost search` wrote") from None
-    missing = {"space", "target", "budget_ms", "best"} - set(data if isinstance(data, dict) else ())
+    found = dict(data) if isinstance(data, dict) else {}
+    missing = {"space", "target", f"budget_{study_unit(found)}", "best"} - set(found)
     if missing:
         raise ConfigError(f"{path} is not a study of `edgecost search`: it lacks {', '.join(sorted(missing))}")
-    return dict(data)
+    return found
+
+
+def study_unit(study: Mapping[str, Any]) -> Unit:
+    """What a study's budget is counted in: "ms", or "mj" where its cost is energy."""
+    config = study.get("config")
+    return "mj" if isinstance(config, dict) and config.get("unit") == "mj" else "ms"
 
 
 def verify_study(
@@ -45,6 +54,7 @@ def verify_study(
     results: Path,
     progress: Progress | None = None,
     budget_ms: float | None = None,
+    budget_mj: float | None = None,
 ) -> dict[str, Any]:
     """Measure a study's winner end to end and hold it against budget and prediction; writes RESULTS/verify.json.
 
@@ -54,23 +64,34 @@ def verify_study(
         effort: how long to measure.
         results: where the run and the verdict go.
         progress: is told what happens.
-        budget_ms: what to hold it against, where that is not the budget that the search was given.
+        budget_ms, budget_mj: what to hold it against, where that is not the budget that the search was given; of the
+            cost that the study's budget is of.
 
     Raises:
-        ConfigError: for a file that is no study, or a target that is not among the devices.
+        ConfigError: for a file that is no study, a budget of another cost, or a target that is not among the devices.
         DeviceError: when the board cannot be used.
-        MeasurementError: when the measurement failed on the board.
+        MeasurementError: when the measurement failed on the board, or gave no energy where the budget is of energy.
     """
     study = read_study(path)
+    unit = study_unit(study)
+    own, other = (budget_ms, budget_mj) if unit == "ms" else (budget_mj, budget_ms)
+    if other is not None:
+        raise ConfigError(f"the budget of {path} is in {UNIT_TEXTS[unit]}: name another one with --budget-{unit}")
     space = space_of(study)
     workload = space.workload(space.architecture(tuple(study["best"]["choices"])))
-    row = measure_workload(devices, study["target"], workload, effort, results, progress)
-    return _judge(study, row, path, results, study["budget_ms"] if budget_ms is None else budget_ms)
+    row = measure_workload(devices, study["target"], workload, effort, results, progress, energy=unit == "mj")
+    return _judge(study, row, path, results, study[f"budget_{unit}"] if own is None else own)
 
 
 def _judge(study: dict[str, Any], row: Row, path: Path, results: Path, budget: float) -> dict[str, Any]:
-    predicted = study["best"]["cost_ms"]
-    verdict = judged(row, predicted, budget)
+    unit = study_unit(study)
+    predicted = study["best"][f"cost_{unit}"]
+    if unit == "mj":
+        verdict = judged_energy(row, predicted, budget, study["config"].get("scope", ""))
+    else:
+        verdict = judged(row, predicted, budget)
+    if row.emulation == SIMULATED:
+        verdict["sentence"] += f" ({SIMULATED}: no figure here is one of any hardware)"
     answer = {"study": str(path), "target": study["target"], "architecture": study["best"].get("label", ""), **verdict}
     write_json(results / "verify.json", answer)
     return answer
@@ -96,3 +117,50 @@ def judged(row: Row, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
         "within_budget": within,
         "sentence": sentence,
     }
+
+
+def judged_energy(row: Row, predicted_mj: float, budget_mj: float, scope: str = "") -> dict[str, Any]:
+    """A measured network's energy, the board's idle power taken off, held against its budget and its prediction.
+
+    Args:
+        row: of the measurement.
+        predicted_mj: what the search expected.
+        budget_mj: the budget.
+        scope: what the prediction includes; "" where that is not known.
+
+    Raises:
+        MeasurementError: there is no energy, and no bound within the budget either.
+        ConfigError: the measured energy includes other things than the predicted one.
+    """
+    if scope and row.energy_scope and scope != row.energy_scope:
+        raise ConfigError(
+            f"the search's energies are of {scope} and the measured one of {row.energy_scope}: scopes are not compared"
+        )
+    measured, u_mj, upper = row.energy_mj, row.energy_u_mj, row.energy_upper_mj
+    verdict = {"cost": "energy", "budget_mj": budget_mj, "predicted_mj": predicted_mj, "measured_mj": measured}
+    verdict |= {"u_mj": u_mj, "upper_mj": upper, "scope": row.energy_scope, "issues": list(row.issues)}
+    against = f"against a budget of {budget_mj:.4g} mJ"
+    if measured is None:
+        if upper is None or upper > budget_mj:
+            raise MeasurementError(
+                f"the energy of a network on {row.target_id} could not be measured: {_why_none(row)}"
+            )
+        sentence = (
+            f"less than {upper:.4g} mJ ({row.energy_scope}) {against}: within budget; predicted {predicted_mj:.4g}"
+        )
+        return {**verdict, "within_budget": True, "sentence": f"{sentence} mJ"}
+    within = measured <= budget_mj
+    half = u_mj or 0.0
+    spans = measured - half <= budget_mj < measured + half
+    sentence = (
+        f"measured {measured:.4g} mJ a run above rest (± {half:.2g}, k = 2; {row.energy_scope}) {against}: "
+        f"{'within' if within else 'NOT within'} budget{' (the interval spans the budget)' if spans else ''}; "
+        f"predicted {predicted_mj:.4g} mJ, off by {100 * (predicted_mj / measured - 1):+.1f} %"
+    )
+    return {**verdict, "within_budget": within, "sentence": sentence}
+
+
+def _why_none(row: Row) -> str:
+    codes = ", ".join(code for code in row.issues if code.startswith(("energy_", "sensor_")))
+    bound = "" if row.energy_upper_mj is None else f", less than {row.energy_upper_mj:.4g} mJ"
+    return f"{codes or 'it has no power sensor that could be read'}{bound}"

@@ -212,6 +212,7 @@ class PowerReading(_Strict):
     values: Annotated[list[Annotated[int, Field(ge=-(10**15), le=10**15)]], Field(max_length=MAX_UPDATES), FailFast()]
     polls: Annotated[int, Field(ge=0, le=10**9)]
     lsb: NotNegative
+    periodic_uw: NotNegative = 0.0
     gain_u: NotNegative
     offset_uw: NotNegative
     idle_before_us: Spell

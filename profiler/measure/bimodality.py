@@ -4,20 +4,28 @@ The statistic is a dip like Hartigan's [The dip test of unimodality, Annals of S
 the samples' distribution and the nearest one with a single peak, whose two sides are fitted apart from each other here,
 so that a bisection finds it. No shape is assumed; its critical values are those of uniform samples, the single peak
 that is hardest to tell from two. Samples follow each other in time, so n is how many independent ones they are worth.
+A board that changes its state once in a while makes of many samples few independent ones. There the groups have to lie
+so far apart that no slow noise passes for them.
+
+A figure that had two groups is measured again, and the second time all samples may lie in one of them. That makes the
+other no less true: `modes_of` keeps what the groups were, and `still_bimodal` when they may be forgotten.
+
 How often series without groups are flagged (at most 1 %) and series with them is shown by
 benchmarks/interval_coverage.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from profiler.measure.stats import effective_n
 
-__all__ = ["FEWEST", "LEAST_GAP", "LEAST_SHARE", "dip", "is_bimodal"]
+__all__ = ["FAR", "FEWEST", "LEAST_GAP", "LEAST_SHARE", "MODES", "dip", "is_bimodal", "modes_of", "still_bimodal"]
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +36,22 @@ LEAST_SHARE = 0.1
 """A smaller group is a handful of outliers, and the median lies in the other one."""
 
 FEWEST = 12
-"""Of fewer independent samples nothing is said."""
+"""Of fewer independent samples nothing is said, unless groups are FAR apart."""
+
+FAR = 8.0
+"""Groups are far apart by so many times the standard deviation of a sample within its own. Fewer than 1 of 100 series
+of slow noise alone come to that."""
+
+MANY = 30
+LEAST_FAR = 6
+"""Of fewer samples, or of a group of fewer, that they are far apart means nothing: 3 % of series of 12 have such groups
+by chance, and a few outliers are one."""
+
+USUALLY = 2 / 3
+"""In the faster group of a job's samples lie so many before the slower one is forgotten."""
+
+MODES = "modes"
+"""Where in a measurement's `env` its two groups are."""
 
 _POINTS = 256
 """Longer series are taken at so many quantiles, which moves the dip by 1 / 512 at most."""
@@ -96,15 +119,46 @@ def is_bimodal(samples: ArrayLike) -> bool:
     if values.size < FEWEST:
         return False
     ordered = np.sort(values)
-    if not _groups_matter(ordered):
+    cut = _cut(ordered)
+    if not _groups_matter(ordered, cut):
         return False
     independent = effective_n(values)
     if independent < FEWEST:
-        return False
+        return values.size >= MANY and min(cut, values.size - cut) >= LEAST_FAR and _far_apart(ordered, cut)
     ordered = _without_ticks(ordered)
     if ordered.size > _POINTS:
         ordered = ordered[((np.arange(_POINTS) + 0.5) * ordered.size / _POINTS).astype(int)]
     return dip(ordered) > max(_CRITICAL / sqrt(independent), _LEAST_DIP)
+
+
+def modes_of(samples: ArrayLike) -> dict[str, float | int]:
+    """The two groups of samples that have two.
+
+    Returns:
+        "fast_ns", "slow_ns": their medians, in the unit of the samples; "fast_share": of the samples; "batches": all.
+    """
+    ordered = np.sort(np.asarray(samples, dtype=np.float64))
+    cut = _cut(ordered)
+    fast, slow = float(np.median(ordered[:cut])), float(np.median(ordered[cut:]))
+    return {"fast_ns": fast, "slow_ns": slow, "fast_share": cut / ordered.size, "batches": ordered.size}
+
+
+def still_bimodal(earlier: Mapping[str, Any], samples: ArrayLike) -> dict[str, float | int] | None:
+    """What a job's groups are now that it was measured once more, and all its samples lie in one of them.
+
+    Returns:
+        The groups, with their shares of all samples so far; None where they may be forgotten: the new samples are in
+        the faster group and most of all samples are. For then the slower one was something beside the measurement that
+        has passed: others make a board slower, never faster. Where the new ones are slower, or the board has been
+        slow for much of the time, nobody knows which of the two a network will meet.
+    """
+    values = np.asarray(samples, dtype=np.float64)
+    fast = bool(np.median(values) < (earlier["fast_ns"] + earlier["slow_ns"]) / 2)
+    batches = earlier["batches"] + values.size
+    share = (earlier["fast_share"] * earlier["batches"] + fast * values.size) / batches
+    if fast and share > USUALLY:
+        return None
+    return {**earlier, "fast_share": share, "batches": batches}
 
 
 def _without_ticks(ordered: Floats) -> Floats:
@@ -117,8 +171,8 @@ def _without_ticks(ordered: Floats) -> Floats:
     return ordered + tick * ((places + 0.5) / np.repeat(counts, counts) - 0.5)
 
 
-def _groups_matter(ordered: Floats) -> bool:
-    """Whether sorted samples, cut in two where that explains most of their variance, have medians far apart.
+def _cut(ordered: Floats) -> int:
+    """Where sorted samples are cut in two so that this explains most of their variance.
 
     Outliers would draw that cut to themselves, so neither part may be less than a tenth.
     """
@@ -127,6 +181,18 @@ def _groups_matter(ordered: Floats) -> bool:
     sums = np.cumsum(ordered)
     cuts = np.arange(least, n - least + 1)
     left, right = sums[cuts - 1] / cuts, (sums[-1] - sums[cuts - 1]) / np.maximum(n - cuts, 1)
-    cut = int(cuts[np.argmax(cuts * (n - cuts) * (right - left) ** 2)])
+    return int(cuts[np.argmax(cuts * (n - cuts) * (right - left) ** 2)])
+
+
+def _groups_matter(ordered: Floats, cut: int) -> bool:
+    """Whether the medians of both parts are so far apart that it matters which one is reported."""
     gap = np.median(ordered[cut:]) - np.median(ordered[:cut])
     return bool(gap > LEAST_GAP * np.median(ordered))
+
+
+def _far_apart(ordered: Floats, cut: int) -> bool:
+    """Whether both parts are much narrower than the gap between them, by quartiles, which outliers do not move."""
+    low, high = ordered[:cut], ordered[cut:]
+    widths = [float(np.subtract(*np.percentile(part, [75, 25]))) / 1.349 for part in (low, high)]
+    within = sqrt((widths[0] ** 2 * low.size + widths[1] ** 2 * high.size) / ordered.size)
+    return bool(np.median(high) - np.median(low) > FAR * within)

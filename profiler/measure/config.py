@@ -40,6 +40,10 @@ class MeasureConfig:
         sentinel_drift: so far may it move, relatively, before what was measured since the last good one is done again.
         sentinel_tries: so often is a board waited for that has moved, each time twice as long; then the figures are
             kept, with the issue `drifted`.
+        sentinel_gross: a sentinel that takes so many times what it takes at its best, over the whole campaign, vouches
+            for nothing: so much is what neighbours on a shared machine do; 0: it is compared with its process alone.
+        process_probes: in so many fresh worker processes the sentinel runs before the first round, to see whether
+            processes fall into states (`profiler.measure.census`); 0: nobody looks.
         retries: how often a figure that failed a gate is measured again, after a cool-down, in its round.
         gate_noise: the widest robust coefficient of variation of a round's samples that passes this gate; wider on a
             machine that others use too.
@@ -68,6 +72,8 @@ class MeasureConfig:
     sentinel_s: float = 300.0
     sentinel_drift: float = 0.02
     sentinel_tries: int = 5
+    sentinel_gross: float = 0.0
+    process_probes: int = 3
     retries: int = 1
     gate_noise: float = 0.03
     energy: bool = False

@@ -107,7 +107,7 @@ def energy_of(power: Power) -> Energy:
         return _with(plain, "sensor_implausible")
     guard_s = trace.lag_s + (GUARD_S if power.meter == "host" else 0.0)
     spells = [_inside(spell, guard_s) for spell in (power.idle_before_us, power.load_us, power.idle_after_us)]
-    period_s = trace.refresh_s or trace.poll_s
+    period_s = trace.longest_refresh_s
     least_s = [LEAST_IDLE_UPDATES * period_s, LEAST_UPDATES * period_s, LEAST_IDLE_UPDATES * period_s]
     if power.runs < 1 or any(end - begin < least for (begin, end), least in zip(spells, least_s, strict=True)):
         return _with(plain, "energy_window_short")

@@ -22,8 +22,9 @@ class CombinedEnergy:
     """One net energy from several rounds.
 
     Attributes:
-        value_mj, u_mj: the median of the rounds and its U (k = 2); None where no round has a figure.
-        upper_mj: where none has one and some have an upper bound: the lowest of these.
+        value_mj, u_mj: the median of the rounds and its U (k = 2); None where at least half of the rounds have none.
+        upper_mj: where none has one and some have an upper bound: the lowest of these; where a minority has one: the
+            highest of its figures with their U and of the bounds.
         scope: of all of them.
         rounds: how many have a figure.
         spread: between the rounds, relative; None with fewer than two.
@@ -43,7 +44,8 @@ def combine(energies: Sequence[Energy]) -> CombinedEnergy:
     """Put the rounds of one workload together.
 
     What the rounds share (gain, rounding) no number of them reduces: it enters once, as its mean. What each has of its
-    own is judged by how much the rounds differ, or by what they say themselves, whichever is more.
+    own is judged by how much the rounds differ, or by what they say themselves, whichever is more. A figure that most
+    rounds could not tell from noise was told by the others because they happened to be high: there is a bound instead.
 
     Raises:
         ValueError: there is none, or they are of different scopes.
@@ -53,15 +55,23 @@ def combine(energies: Sequence[Energy]) -> CombinedEnergy:
         raise ValueError(f"energies of different scopes are never put together: {', '.join(sorted(scopes)) or 'none'}")
     issues = tuple(dict.fromkeys(code for energy in energies for code in energy.issues))
     found = [(energy, energy.net_mj) for energy in energies if energy.net_mj is not None]
-    if not found:
+    if not rests_on_most(len(found), len(energies)):
         bounds = [energy.upper_mj for energy in energies if energy.upper_mj is not None]
-        return CombinedEnergy(None, None, min(bounds, default=None), scopes.pop(), 0, None, issues)
+        bound = min(bounds, default=None)
+        if bounds and found:
+            bound = max(*bounds, *(value + (energy.u_net_mj or 0.0) for energy, value in found))
+        return CombinedEnergy(None, None, bound, scopes.pop(), len(found), None, issues)
     own = [math.hypot(*(energy.budget_mj[name] for name in _OWN)) / COVERAGE for energy, _ in found]
     shared = [math.hypot(*(energy.budget_mj[name] for name in _SHARED)) for energy, _ in found]
     combined = combine_rounds([value for _, value in found], own)
     u_mj = math.hypot((combined.high - combined.low) / 2, sum(shared) / len(shared))
     spread = combined.spread if len(found) > 1 else None
     return CombinedEnergy(combined.median, u_mj, None, scopes.pop(), len(found), spread, issues)
+
+
+def rests_on_most(found: int, rounds: int) -> bool:
+    """Whether so many rounds with a figure are more than half of all."""
+    return 2 * found > rounds
 
 
 _OWN = ("noise", "timing", "idle")

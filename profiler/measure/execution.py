@@ -59,7 +59,7 @@ class Execution:
         self._handover = Handover(link, self._ended, self._broke, target, config, limits, progress, stop)
         self._guard = Guard(
             self._handover, sentinel, scribe.sentinel_key, self._task_of, scribe.keep_drifted, config, limits, progress,
-            self._pauses, ledger.watches,
+            self._pauses, ledger.watches, ledger.census,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -78,6 +78,8 @@ class Execution:
             if now != total:  # a lowering has changed since an earlier run, or a job has failed for good
                 total = now
                 self._progress.start(total, self._ledger.measured)
+        for round_ in range(self._config.rounds):
+            self._round_in_usual_state(round_)
 
     def _round(self, round_: int) -> None:
         self._guard.begin(round_)
@@ -85,7 +87,7 @@ class Execution:
             self._guard.run([self._task(item, round_) for item in items])
         self._guard.close()
         for _ in range(self._config.retries):
-            groups = self._doubtful_groups(round_)
+            groups = self._chosen_groups(round_, lambda item: self._ledger.is_doubtful(item, round_))
             if not groups:
                 break
             self._progress.message(
@@ -97,6 +99,20 @@ class Execution:
                 self._guard.run([self._task(item, round_, "gate") for item in items])
             self._guard.close()
         self._pauses.over()
+
+    def _round_in_usual_state(self, round_: int) -> None:
+        """Measure again what was measured before anybody knew that its process was in a state that most are not in."""
+        groups = self._chosen_groups(round_, lambda item: self._ledger.is_off(item, round_))
+        if not groups:
+            return
+        self._progress.message(
+            f"{self._handover.device_id}, round {round_ + 1}: {sum(map(len, groups))} jobs are measured again, "
+            "since their process was in the less usual of two states"
+        )
+        self._guard.begin(round_)
+        for items in self._blocks(groups, lambda item: self._ledger.has_figure(item, round_)):
+            self._guard.run([self._task(item, round_, "process") for item in items])
+        self._guard.close()
 
     # Which jobs
 
@@ -130,10 +146,10 @@ class Execution:
             return False
         return True
 
-    def _doubtful_groups(self, round_: int) -> list[list[Job]]:
-        """Groups of which a figure failed a gate, whole: the jobs of a group are compared with each other."""
+    def _chosen_groups(self, round_: int, chosen: Callable[[Prepared], bool]) -> list[list[Job]]:
+        """Groups of which a job is chosen, whole: the jobs of a group are compared with each other."""
         groups = ([*group] for group in self._plan.groups(round_))
-        return [g for g in groups if any(self._ledger.is_doubtful(self._open(job), round_) for job in g)]
+        return [group for group in groups if any(chosen(self._open(job)) for job in group)]
 
     def _task(self, item: Prepared, round_: int, again: Again = "") -> Task:
         return Task(item, round_, self._ledger.key(item, round_), self._ledger.board_key(item, round_), again)
@@ -153,7 +169,8 @@ class Execution:
         if task.item.job.role.kind == "sentinel":
             self._sentinel_ended(task, outcome)
             return
-        measurement = self._scribe.record(task, outcome)
+        doubts = ("process_states",) if self._ledger.census.undecided else ()
+        measurement = self._scribe.record(task, outcome, doubts)
         self._ledger.ended(task.item, measurement)
         self._guard.saw_job(measurement, outcome)
         if not task.again:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from profiler.measure.blocks import Block
+from profiler.measure.census import MOST, Census
 from profiler.measure.config import MeasureConfig
 from profiler.measure.handover import Handover, Outcome, Task
 from profiler.measure.limits import CampaignLimits
@@ -68,6 +69,7 @@ class Guard:
         keep: journals anew the figures of these jobs, as ones that have drifted.
         config, limits, progress, pauses: of the campaign.
         watches: what the journal says of each round.
+        census: of the worker processes; each sentinel with which one begins enters it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Guard:
         progress: Progress,
         pauses: Pauses,
         watches: Sequence[Watch],
+        census: Census,
     ) -> None:
         self._handover = handover
         self._sentinel = sentinel
@@ -93,6 +96,7 @@ class Guard:
         self._progress = progress
         self._pauses = pauses
         self._watches = watches
+        self._census = census
         self._round = 0
         self._begun = False  # whether this round's worker has been started
         self._jobs = 0
@@ -123,6 +127,7 @@ class Guard:
         Raises:
             DeviceError, StorageError, CampaignStopped: as `Handover.run`.
         """
+        self._choose_process()
         due = self.full(len(tasks))
         self._hand_over([*self._ahead(), *tasks, *(self._sentinel_task() if due else [])])
         self._restore()
@@ -139,6 +144,7 @@ class Guard:
         """A job has been journaled."""
         self._jobs += 1
         self._seconds += _seconds(outcome)
+        self._census.replay(measurement)
         if self._sentinel is None:
             return
         if measurement.status == "ok":
@@ -150,6 +156,7 @@ class Guard:
         """A sentinel has been journaled."""
         self._reset_spacing()
         self.watch.replay(measurement)
+        self._census.replay(measurement)
         if verdict == "drifted":
             self._say(f"the sentinel has moved by {100 * (moved or 0):+.1f} %")
         elif verdict == "failed":
@@ -166,7 +173,7 @@ class Guard:
         watch, again = self.watch, 0
         self._ask_again()
         for _ in range(self._tries()):
-            if not watch.in_doubt or watch.lost or self._sentinel is None or again == _MOST_AGAIN:
+            if not watch.in_doubt or watch.lost or self._sentinel is None or again == self._most_again():
                 break
             if not watch.good:
                 self._pauses.pause()
@@ -188,6 +195,10 @@ class Guard:
         """How often a board that has moved is waited for; what has never succeeded is not waited for so long."""
         tries = self._config.sentinel_tries
         return tries if self._is_known() else min(tries, _UNKNOWN_TRIES)
+
+    def _most_again(self) -> int:
+        """How often a block is measured again; spells of a shared machine are over at some time."""
+        return self._config.sentinel_tries if self._config.sentinel_gross else _MOST_AGAIN
 
     def _ask_again(self) -> None:
         """Whether a sentinel that seems to have moved was only noisy."""
@@ -215,6 +226,23 @@ class Guard:
             self._sentinel = None
         for key in keys:
             watch.settle(key)
+
+    # Processes
+
+    def _choose_process(self) -> None:
+        """Begin the round's process with a sentinel, and a new one as long as it is in a state that most are not in, or
+        as long as the census is not complete."""
+        if self._begun or self._sentinel is None or not self._census.wanted:
+            return
+        before = self._census.states
+        for _ in range(2 * MOST):
+            self._begun = False
+            self._hand_over(self._ahead())
+            if not self.watch.good or (self._census.complete and self._census.is_usual()):
+                break
+        states = self._census.states
+        if states is not None and (before is None or states.leads != before.leads):
+            self._say(states.sentence())
 
     # Ways to the board
 

@@ -27,8 +27,9 @@ from profiler.measure.record import Status
 
 __all__ = ["Again", "Handover", "Outcome", "Task"]
 
-Again = Literal["", "drift", "gate"]
-"""Why a job is measured once more in its round: the sentinel had moved, or its own figure failed a gate."""
+Again = Literal["", "drift", "gate", "process"]
+"""Why a job is measured once more in its round: the sentinel had moved, its own figure failed a gate, or its process
+was in a state that most are not in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from profiler.measure.census import Census
 from profiler.measure.config import MeasureConfig
 from profiler.measure.gate import fails_gate
 from profiler.measure.journal import iter_journal
+from profiler.measure.level import Level
 from profiler.measure.plan import RoundPlan
 from profiler.measure.preparation import Identity, Prepared
 from profiler.measure.record import Measurement, Status
@@ -37,6 +39,7 @@ class Ledger:
         repeated: how many jobs this campaign has measured once more in their round.
         failures: of those journaled by this campaign, by status.
         watches: what the sentinel has seen, by round.
+        census: of the worker processes.
         tally: of the figures.
     """
 
@@ -46,8 +49,10 @@ class Ledger:
         self.repeated = 0
         self.failures: Counter[str] = Counter()
         self.watches: list[Watch] = []
+        level = Level(config.sentinel_gross)
         for _ in range(config.rounds):
-            self.watches.append(Watch(config.sentinel_drift, self.watches))
+            self.watches.append(Watch(config.sentinel_drift, self.watches, level))
+        self.census = Census(config.process_probes if config.sentinel_jobs else 0)
         self.tally = Tally(config)
         self._plan = plan
         self._config = config
@@ -76,6 +81,7 @@ class Ledger:
                 continue
             if self._config.sentinel_jobs and record.round in self._rounds:
                 self.watches[record.round].replay(record)
+            self.census.replay(record)
             if record.role.kind == "sentinel":
                 continue
             self._judge(record)
@@ -123,6 +129,11 @@ class Ledger:
         """Whether an entered job's figure failed a gate and may be tried again."""
         key = self.key(item, round_)
         return key in self._doubtful and self._retries[key] < self._config.retries
+
+    def is_off(self, item: Prepared, round_: int) -> bool:
+        """Whether an entered job's figure is from a process that was in the less usual of two states."""
+        key = self.key(item, round_)
+        return self._seen.get(key) == "ok" and self.census.is_off(key)
 
     def is_open(self, identity: Identity, round_: int) -> bool:
         """Whether a job is still to be done in a round: not journaled, and not failed in an earlier one."""

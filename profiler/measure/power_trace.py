@@ -32,6 +32,14 @@ STUCK_TIMES = 10.0
 """A silence that begins before this last share of the load, goes on to the end of the record, and lasts so many times
 the longest usual one, is a sensor that hangs."""
 
+LEAST_GAPS, LEAST_ALIKE = 30, 8
+"""With fewer intervals between changes no refresh is told: a sensor whose step is far above its noise changes rarely.
+Where three of four are the shortest one, fewer do."""
+
+LATE = 0.05**-0.5
+"""Two edges of power are each seen within a refresh, anywhere in it alike: with 95 % certainty it is at most so many
+times the later of the two."""
+
 LEAST_CHANGES = 20
 LEAST_POLLS = 20
 
@@ -82,7 +90,10 @@ class PowerTrace:
         self.values: Floats = np.asarray(power.values, np.float64) / 1e3
         self._end_s = max(power.idle_after_us[1] / 1e6, float(self.times_s[-1]) if self.times_s.size else 0.0)
         self._load_s = (power.load_us[0] / 1e6, power.load_us[1] / 1e6)
+        # the pre-roll begins where the idle spell ends; a meter beside the board was itself laid by these edges
+        self._edges_s = (power.idle_before_us[1] / 1e6, self._load_s[1]) if power.meter == "board" else ()
         self._below_mw = (power.lsb + power.offset_uw) / 1e3  # a sensor at rest may show so much less than nothing
+        self._periodic_mw = power.periodic_uw / 1e3
         self._polls = power.polls
         self.poll_s = self._end_s / power.polls if power.polls else self._end_s
         self.refresh_s = refresh_s(self.times_s, self.poll_s)
@@ -91,7 +102,24 @@ class PowerTrace:
     @property
     def lag_s(self) -> float:
         """How old what a sensor shows may be: its refresh and a poll."""
-        return (self.refresh_s or self.poll_s) + self.poll_s
+        return self.longest_refresh_s + self.poll_s
+
+    @cached_property
+    def longest_refresh_s(self) -> float:
+        """The refresh; where that cannot be told, what it is at most.
+
+        No two changes are closer than one refresh (and a poll, by which the first may have been seen late). Where the
+        value changes at the edges of the load only, and stays in between, these say more: see `LATE`.
+        """
+        if self.refresh_s is not None:
+            return self.refresh_s
+        gaps = np.diff(self.times_s)
+        bounds = [self._end_s, *(gaps[gaps > 0] + self.poll_s)]
+        following = [self.times_s[self.times_s > edge] for edge in self._edges_s]
+        if following and all(times.size for times in following):
+            late = (float(times[0]) - edge for times, edge in zip(following, self._edges_s, strict=True))
+            bounds.append(LATE * max(late))
+        return float(max(min(bounds), self.poll_s))
 
     def mean(self, begin_s: float, end_s: float) -> Mean:
         """The mean power between two moments of which the record holds enough; see `Mean`."""
@@ -151,7 +179,8 @@ class PowerTrace:
         They are independent where noise carries the value over several steps. With less noise a bias is left, which no
         number of updates removes: (lsb / pi) exp(-2 pi² s² / lsb²) for noise of deviation s, the first harmonic of the
         sawtooth that rounding is. Values on two neighbouring steps hide s; then the mean may be off by the distance
-        between the share of the upper one and a half, as it is with no noise at all.
+        between the share of the upper one and a half, as it is with no noise at all. What a second rounding leaves is
+        in the record (`Power.periodic_uw`).
         """
         if self.is_counter:
             return self.lsb * math.sqrt(2.0) / (end_s - begin_s)
@@ -168,7 +197,7 @@ class PowerTrace:
         else:
             spread = max(float(np.average((shown - mean) ** 2, weights=held)) - self.lsb**2 / 12, 0.0)
             bias = self.lsb / math.pi * math.exp(-2 * math.pi**2 * spread / self.lsb**2)
-        return math.hypot(self.lsb / math.sqrt(max(updates, 1)), bias)
+        return math.hypot(self.lsb / math.sqrt(max(updates, 1)), bias, self._periodic_mw)
 
     def _smallest_step(self) -> float:
         levels = np.unique(self.values)
@@ -191,8 +220,9 @@ def refresh_s(times_s: Floats, poll_s: float) -> float | None:
 
     Intervals are whole multiples of the period (a value may come twice in a row), each seen up to a poll late. The
     period is the longest one of which they are multiples: where the phases of the intervals agree best, refined by the
-    intervals' sum. A sensor that changes with nearly every poll is faster than can be told; then the mean interval is
-    an upper bound, and what is returned.
+    intervals' sum. Of few intervals it cannot be told: by chance they are multiples of other periods as well. A sensor
+    that changes with nearly every poll is faster than can be told; then the mean interval is an upper bound, and what
+    is returned.
 
     Args:
         times_s: (n,) rising.
@@ -200,17 +230,22 @@ def refresh_s(times_s: Floats, poll_s: float) -> float | None:
     """
     gaps = np.diff(times_s)
     gaps = gaps[gaps > 0]
-    if gaps.size < 8:
+    if gaps.size < LEAST_ALIKE:
         return None
     short = float(np.quantile(gaps, 0.05))
     if np.quantile(gaps, 0.5) < 1.5 * poll_s:
         return float(np.mean(gaps[gaps <= 20 * np.median(gaps)]))
     near = gaps[gaps <= 8 * short + 2 * poll_s]
+    alike = np.quantile(gaps, 0.75) <= short + poll_s
+    if near.size < (LEAST_ALIKE if alike else LEAST_GAPS):
+        return None
     longest, least = short + 1.5 * poll_s, max(1.4 * poll_s, short / 6)
-    # fine enough that the phase of the longest interval moves by an eighth of a turn from one candidate to the next
-    rates = np.arange(1 / longest, 1 / least, 1 / (8 * float(near.max())))
+    # so fine that a peak is hardly lower for standing between two candidates: its half and third are no lower than it
+    rates = np.arange(1 / longest, 1 / least, 1 / (32 * float(near.max())))
     agreement = np.abs(np.exp(2j * np.pi * np.outer(rates, near)).mean(axis=1))
-    best = int(np.flatnonzero(agreement >= 0.95 * agreement.max())[0])
+    rising, falling = np.diff(agreement, prepend=-1.0) >= 0, np.diff(agreement, append=-1.0) <= 0
+    # a peak, not its slope: from there the counts below would settle at another period
+    best = int(np.flatnonzero(rising & falling & (agreement >= 0.9 * agreement.max()))[0])
     period = 1 / float(rates[best])
     for _ in range(5):
         counts = np.maximum(np.round(near / period), 1.0)

@@ -32,7 +32,7 @@ ROLE_KINDS: tuple[RoleKind, ...] = get_args(RoleKind)
 
 ISSUES: dict[str, str] = {
     "ci_not_met": "the interval of the median was still too wide when the time was up",
-    "not_steady": "the samples were still drifting when sampling began",
+    "not_steady": "the samples drift, and those that were taken anew for that reason drift as well",
     "unpinned": "the clock could not be pinned",
     "sensor_missing": "the board has no power sensor that can be read",
     "spread_high": "the rounds differ from each other by more than the gate allows",
@@ -49,6 +49,8 @@ ISSUES: dict[str, str] = {
     "too_hot": "the board did not cool down before the measurement began",
     "background_load": "other programs used the processor during the measurement",
     "drifted": "the sentinel has moved, and measuring again did not bring it back",
+    "disturbed": "the board was much slower than at its best, by the sentinels around the measurement",
+    "process_states": "worker processes fall into two states, and nobody knows which is the usual one",
     "thermal_unknown": "the thermal zones show nothing plausible",
     "governor_refused": "the governor or clock that was asked for may not be set",
     "sensor_stuck": "the power sensor shows one and the same value all the time",
@@ -99,6 +101,8 @@ class Power:
             nothing is known.
         idle_before_us, load_us, idle_after_us: (begin, end) of the three spells, by the same clock.
         runs: how many runs the load spell holds.
+        periodic_uw: what a second rounding leaves open of a mean power, k = 2, however many updates it has; 0 where
+            there is none.
         meter: "board" where the board read it itself, "host" where a meter beside the board did.
     """
 
@@ -115,6 +119,7 @@ class Power:
     load_us: tuple[int, int]
     idle_after_us: tuple[int, int]
     runs: int
+    periodic_uw: float = 0.0
     meter: Literal["board", "host"] = "board"
 
 

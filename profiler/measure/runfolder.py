@@ -21,7 +21,8 @@ from typing import Any
 from profiler.errors import ConfigError, StorageError
 from profiler.fleet.targets import Device, Runtime, Target
 from profiler.measure.config import MeasureConfig
-from profiler.measure.journal import frame, storage_error, unframe
+from profiler.measure.journal import storage_error
+from profiler.measure.journal_lines import frame, unframe
 from profiler.measure.record import SCHEMA_VERSION
 
 __all__ = ["RunFolder", "Subject", "edgecost_version", "stable_facts", "write_atomically"]

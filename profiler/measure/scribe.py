@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from profiler.fleet.targets import Device, Target
-from profiler.measure.bimodality import is_bimodal
+from profiler.measure.bimodality import MODES, is_bimodal, modes_of, still_bimodal
 from profiler.measure.energy import judge
 from profiler.measure.handover import Outcome, Task
 from profiler.measure.journal import Journal
@@ -68,13 +68,27 @@ class Scribe:
         }
         return digest(parts if which is None else {**parts, "which": which})
 
-    def record(self, task: Task, outcome: Outcome) -> Measurement:
-        """Journal how a job ended; its samples may add an issue of their own."""
+    def record(self, task: Task, outcome: Outcome, doubts: Sequence[str] = ()) -> Measurement:
+        """Journal how a job ended; a figure gets doubts that the campaign has, and one that its samples may add."""
         measurement = self.measurement(task, outcome)
-        if measurement.status == "ok" and is_bimodal(measurement.samples_ns):
-            measurement = replace(measurement, issues=tuple(dict.fromkeys((*measurement.issues, "bimodal"))))
+        if measurement.status == "ok":
+            modes = self._modes(measurement, bool(task.again))
+            env = {**measurement.env, MODES: modes} if modes else measurement.env
+            issues = dict.fromkeys((*measurement.issues, *(("bimodal",) if modes else ()), *doubts))
+            measurement = replace(measurement, issues=tuple(issues), env=env)
         self._journal.append(measurement)
         return measurement
+
+    def _modes(self, measurement: Measurement, again: bool) -> dict[str, float | int] | None:
+        """The two groups of a figure's samples, or of those that it takes the place of."""
+        if not measurement.samples_ns or measurement.runs_per_batch < 1:
+            return None
+        samples = [sample / measurement.runs_per_batch for sample in measurement.samples_ns]
+        if is_bimodal(samples):
+            return modes_of(samples)
+        earlier = self._journal.find([measurement.job_key]) if again else []
+        groups = earlier[0].env.get(MODES) if earlier else None
+        return still_bimodal(groups, samples) if groups else None
 
     def record_sentinel(
         self, measurement: Measurement, verdict: Verdict, moved: float | None, begins: bool

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from math import hypot, log
 from typing import Literal
 
+from profiler.measure.level import Level
 from profiler.measure.record import Measurement
 from profiler.measure.stats import Estimate, estimate
 
@@ -55,6 +56,7 @@ class Watch:
     Args:
         drift: so far may the sentinel move, relatively.
         earlier: rounds before this one.
+        level: of all sentinels of the campaign; what is far from their best vouches for nothing, whatever its process.
 
     Attributes:
         reference: what the sentinel is compared with; None before the first one.
@@ -65,7 +67,7 @@ class Watch:
         lost: whether the board was given up on: it stays where it has moved to.
     """
 
-    def __init__(self, drift: float, earlier: Sequence[Watch] = ()) -> None:
+    def __init__(self, drift: float, earlier: Sequence[Watch] = (), level: Level | None = None) -> None:
         self.reference: Estimate | None = None
         self.confirmed: Estimate | None = None
         self.begun = 0
@@ -75,6 +77,7 @@ class Watch:
         self.lost = False
         self._drift = drift
         self._earlier = tuple(earlier)
+        self._level = level or Level(0.0)
         self._settled = False  # whether the reference is confirmed, and the process still the same
         self._may_move = False  # whether the next one that disagrees becomes the reference
         # job keys, in the order measured: since the last sentinel; and those to be measured again
@@ -95,6 +98,8 @@ class Watch:
         """What a sentinel's figure says, and its distance from the reference; changes nothing."""
         if found is None or found.median <= 0:
             return "failed", None
+        if self._level.is_gross(found.median):
+            return "drifted", log(found.median / (self._level.best_ns or found.median))
         if self.reference is None or begins:
             return "reference", None
         moved, excess = self._compare(found, self.reference)
@@ -109,6 +114,8 @@ class Watch:
         """A sentinel has been journaled with this verdict."""
         self.begun += begins
         self.sentinels += not begins
+        if found is not None and found.median > 0:
+            self._level.add(found.median)
         self.doubtful = verdict == "doubtful"
         if self.doubtful:
             return

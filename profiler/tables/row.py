@@ -25,6 +25,7 @@ GATE_CODES = frozenset(
         "noisy",
         "few_rounds",
         "negative_slope",
+        "disturbed",
         # given where it was measured, by the widths that the run's configuration records
         "throttled",
         "clock_moved",
@@ -32,6 +33,7 @@ GATE_CODES = frozenset(
         "background_load",
         "bimodal",
         "drifted",
+        "process_states",
     }
 )
 """Issue codes of figures that failed a gate. Other codes are doubts that a figure may have and count all the same."""
@@ -89,7 +91,7 @@ class Row:
             it is not known.
         energy_gross_mj: as energy_mj, the idle power not taken off.
         energy_upper_mj: a model's energy is below this; known where the power step could not be told from noise
-            (`energy_undetected`).
+            (`energy_undetected`) in at least half of the rounds.
         energy_scope: what the figures of energy include, such as "module-in"; "" where that is not known.
         energy_run_id: the run that they are from: the newest that has any, which may be another than `run_id`.
     """

@@ -20,7 +20,7 @@ from profiler.measure.record import Measurement
 from profiler.measure.runfolder import RunFolder
 from profiler.measure.watch import BEGINS, DRIFT, VERDICT
 from profiler.tables.table import CostTable
-from profiler.workloads.fusion_pairs import in_context
+from profiler.workloads.fusion_pairs import Pair, Unit, trial, trial_shapes
 
 __all__ = ["observed", "verdicts"]
 
@@ -123,7 +123,16 @@ def verdicts(spec: SimulatedSpec, findings: Iterable[Finding]) -> list[dict[str,
     ]
 
 
-def _runs_as_one(spec: SimulatedSpec, pair: tuple[str, str]) -> bool:
-    context = in_context(pair)
-    groups = true_groups(spec, context.workload, "fp32")
-    return any({context.first, context.second} <= set(group) for group in groups)
+def _runs_as_one(spec: SimulatedSpec, pair: Pair) -> bool:
+    """Whether the second operator makes no kernel of its own where nothing but the pair is there to be drawn into.
+
+    In a network a kernel before the pair may draw in its first operator, and the second has nothing left to join.
+    """
+    shape = trial_shapes(pair)[0]
+
+    def kernels(unit: Unit) -> int:
+        """Of one repetition; a second input that all of them read is drawn into nothing."""
+        three, two = (len(true_groups(spec, trial(unit, shape, m), "fp32")) for m in (3, 2))
+        return three - two
+
+    return kernels(pair) == kernels(pair[:1])

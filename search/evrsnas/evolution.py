@@ -53,7 +53,7 @@ class EvolutionConfig:
     """The parameters of the search.
 
     Attributes:
-        budget_ms: T; None searches without a constraint.
+        budget_ms: T, in the unit of the costs (mJ where they are energies); None searches without a constraint.
         population, generations, tournament, elite: sizes; `generations` follow the initial population.
         mutation_rate: probability with which a row of a child is drawn anew.
         penalty_weight: lambda, in score units per relative excess (per millisecond in the absolute form).

@@ -6,6 +6,7 @@ from typing import Any
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel, Prediction
 from predictors.baselines import MacsModel, ParamsModel, RooflineModel
+from predictors.chosen import ChosenCutModel
 from predictors.lookup import TableModel
 from predictors.measured import Measurements
 from predictors.models import MODELS
@@ -23,6 +24,11 @@ class TestAdditive(CostModelContract):
 class TestAdditiveWithoutRegressors(CostModelContract):
     def make(self) -> CostModel:
         return AdditiveModel(regressors=False, overhead="constant")
+
+
+class TestChosenCut(CostModelContract):
+    def make(self) -> CostModel:
+        return ChosenCutModel("fused", "alone")
 
 
 class TestTable(CostModelContract):

@@ -75,7 +75,7 @@ def test_every_job_is_one_good_record(bench) -> None:
 
 def test_table_holds_marginal_and_isolated_costs(bench, capsys) -> None:
     _, call, _ = bench
-    rows = output(capsys, call, "table", "show", "--kind", "all", "--json")["rows"]
+    rows = output(capsys, call, "table", "show", "--kind", "all", "--all-rows", "--json")["rows"]
     kernels = [r for r in rows if r["kind"] == "kernel"]
     assert {r["target"] for r in rows} == {TARGET}
     assert any(r["label"].startswith("conv2d 3x3") for r in kernels)
@@ -145,9 +145,9 @@ def test_a_corrupt_line_is_skipped_and_counted(bench, capsys, tmp_path) -> None:
     journal = next(copy.glob("*/*/journal.jsonl"))
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b'{"schema": 1, "broken\n', *lines[1:]]))
-    answer = output(capsys, call, "table", "show", "--results", str(copy), "--json")
+    answer = output(capsys, call, "table", "show", "--results", str(copy), "--all-rows", "--json")
     assert answer["corrupt_lines"] == 1
-    assert answer["rows"] == output(capsys, call, "table", "show", "--json")["rows"]
+    assert answer["rows"] == output(capsys, call, "table", "show", "--all-rows", "--json")["rows"]
 
 
 def test_verify_says_whether_the_budget_holds(bench, capsys) -> None:

@@ -66,9 +66,10 @@ def test_a_supernet_is_searched_verified_reported_and_trained(
 
     measured = {}
 
-    def measure(devices, target, workload, effort, results, progress=None):
+    def measure(devices, target, workload, effort, results, progress=None, *, energy):
         measured["key"] = workload.key
-        return SimpleNamespace(latency_ns=0.2e6, low_ns=0.19e6, high_ns=0.21e6, issues=())
+        assert not energy
+        return SimpleNamespace(latency_ns=0.2e6, low_ns=0.19e6, high_ns=0.21e6, issues=(), emulation="")
 
     monkeypatch.setattr(verification, "measure_workload", measure)
     verdict = verification.verify_study(Path(study["file"]), (), "quick", tmp_path)

@@ -67,7 +67,7 @@ def test_six_boards_are_checked_profiled_and_reported_and_every_figure_says_what
             assert isinstance(each, Measurement)
             assert (each.status, "simulated" in each.issues) == ("ok", True), each.error
         assert json.loads(journal.with_name("run.json").read_text())["device"]["emulation"] == "simulated"
-    code, out, err = run("table", "show", "--json")
+    code, out, err = run("table", "show", "--all-rows", "--json")
     rows = json.loads(out)["rows"]
     assert {row["target"].split("/")[0] for row in rows} == SIX
     assert all("simulated" in row["issues"] for row in rows)

@@ -107,6 +107,26 @@ def test_what_lacks_a_part_is_not_judged_and_says_so() -> None:
     assert partly.best == USUAL
 
 
+def test_all_are_judged_on_the_networks_that_all_have_costs_for() -> None:
+    """What only some networks' cuts need is not measured: these are left out of the comparison of every cut."""
+    whole = table(exported_ms, n=30)
+    nets = networks(30)
+    some = [*nets[:8], *nets[15:22]]
+    wanted = {k.key for k in kernels_of_cuts(some, TARGET.runtime, TARGET.precision)}
+    wanted |= {k.key for net in nets for k in cut_as(net, "fused", TARGET.runtime, TARGET.precision)}
+    rows = [r for r in whole.all_rows if r.kind == "model" or r.key in wanted]
+    covered = [
+        i for i, net in enumerate(nets)
+        if {k.key for k in cut_as(net, "exported", TARGET.runtime, TARGET.precision)} <= wanted
+    ]  # fmt: skip
+    assert 0 < len([i for i in covered if i >= 15]) < 15, "the sample has to leave something out"
+    found = compare_cuts({"chained": CostTable(rows, whole.workloads, (TARGET,))}, TARGET.id)
+    judged = [r for r in found.rows if r.scores is not None]
+    assert len(judged) == 6
+    assert {r.scores.n for r in judged if r.scores} == {len([i for i in covered if i >= 15])}
+    assert found.best == Combination("exported", "chained")
+
+
 def test_pairs_stand_in_for_the_kernels_that_have_them() -> None:
     """A fan that finds the first layer too dear is corrected by its pair."""
     chained = table(fused_ms, lambda k: true_kernel_ms(k) * (3.0 if "3x16x16" in k.label else 1.0))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from predictors.additive import AdditiveModel
 from predictors.baselines import MacsModel
+from predictors.energy import EnergyModel
+from predictors.lookup import TableModel
 from predictors.measured import Measurements
-from predictors.storage import MODEL_SCHEMA, load_model, save_model, stale_sources
+from predictors.storage import MODEL_SCHEMA, load_energy_model, load_model, save_model, stale_sources
 from profiler.errors import ConfigError, StorageError
+from profiler.tables.table import CostTable
 from tests.contracts.simulated_target import TARGET, networks, simulated_table
 
 
@@ -42,6 +46,49 @@ def test_loading_gives_the_same_model(tmp_path: Path) -> None:
     nets = networks(10, seed=7)
     np.testing.assert_array_equal(again.predict(nets), model.predict(nets))
     assert again.estimate_many(nets) == model.estimate_many(nets)
+
+
+def metered_table() -> CostTable:
+    plain = simulated_table(noise=0.03)
+    rows = [
+        replace(row, energy_mj=2.5e-6 * row.latency_ns, energy_u_mj=1e-8 * row.latency_ns, energy_scope="module-in")
+        for row in plain.all_rows
+    ]
+    return CostTable(rows, plain.workloads, plain.targets)
+
+
+@pytest.mark.parametrize("inner", [AdditiveModel(least_rows=4), TableModel()], ids=lambda model: model.name)
+def test_a_model_of_energy_predicts_the_same_from_its_file(tmp_path: Path, inner: AdditiveModel | TableModel) -> None:
+    model = EnergyModel(inner).fit(metered_table(), TARGET.id)
+    save_model(model, tmp_path / "e.json")
+    again = load_energy_model(tmp_path / "e.json")
+    nets = networks(10, seed=7)
+    np.testing.assert_array_equal(again.predict(nets), model.predict(nets))
+    assert [again.estimate(net) for net in nets] == [model.estimate(net) for net in nets]
+    assert (again.scope_, again.target_id_) == ("module-in", TARGET.id)
+    assert again.to_dict() == model.to_dict()
+
+
+def test_millijoules_are_never_read_as_milliseconds(saved: Path, tmp_path: Path) -> None:
+    save_model(EnergyModel().fit(metered_table(), TARGET.id), tmp_path / "e.json")
+    with pytest.raises(ConfigError, match=r"e\.json is a model of energy"):
+        load_model(tmp_path / "e.json")
+    with pytest.raises(ConfigError, match=r"m\.json is no model of energy; .*--cost energy"):
+        load_energy_model(saved)
+    with pytest.raises(ConfigError, match="not fitted"):
+        save_model(EnergyModel(), tmp_path / "never.json")
+    assert not (tmp_path / "never.json").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"unit": "ms"}, {"scope": None}, {"of": {"model": "oracle"}}, {"of": 3}, {"of": {}}]
+)
+def test_a_damaged_model_of_energy_is_refused_by_name(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "e.json"
+    save_model(EnergyModel().fit(metered_table(), TARGET.id), path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ConfigError, match=r"e\.json"):
+        load_energy_model(path)
 
 
 def test_changed_and_lost_sources_are_stale(saved: Path, tmp_path: Path) -> None:

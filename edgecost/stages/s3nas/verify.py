@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import write_json
+from edgecost.stages.energy_costs import UNIT_TEXTS
 from edgecost.stages.measuring import measure_workload
 from edgecost.stages.s3nas.files import KIND, file_of, read_stage
-from edgecost.stages.verification import judged
+from edgecost.stages.verification import judged, judged_energy
 from profiler.errors import ConfigError
 from profiler.fleet.targets import Device
 
@@ -47,6 +48,7 @@ def verify_stage(
     results: Path,
     progress: Progress | None = None,
     budget_ms: float | None = None,
+    budget_mj: float | None = None,
 ) -> dict[str, Any]:
     """Measure the network of a stage's file on its targets; writes verify.json beside it.
 
@@ -56,27 +58,34 @@ def verify_stage(
         effort: how long to measure.
         results: where the measurements go.
         progress: is told what happens.
-        budget_ms: instead of the stage's budget, where it has one target.
+        budget_ms, budget_mj: instead of the stage's budget, where it has one target; of the cost that it is of.
 
     Raises:
-        ConfigError: for a file without budgets in milliseconds, or targets that are not among the devices.
+        ConfigError: for a file without budgets, a budget of another cost, or targets that are not among the devices.
         DeviceError, MeasurementError: where a board or a measurement fails.
     """
     from search.spaces.network import network_workload, parse_network
 
     stage = read_stage(path)
-    rows = [row for row in stage.get("targets", []) if row.get("unit") == "ms"]
+    rows = [row for row in stage.get("targets", []) if row.get("unit") in UNIT_TEXTS]
     if not rows:
-        raise ConfigError(f"{path} names no budget in milliseconds to hold a measurement against")
-    if budget_ms is not None:
+        raise ConfigError(f"{path} names no budget in ms or mJ to hold a measurement against")
+    for unit, budget in (("ms", budget_ms), ("mj", budget_mj)):
+        if budget is None:
+            continue
         if len(rows) > 1:
-            raise ConfigError(f"{path} has {len(rows)} targets, so --budget-ms does not say whose budget it is")
-        rows = [{**rows[0], "budget": budget_ms}]
+            raise ConfigError(f"{path} has {len(rows)} targets, so --budget-{unit} does not say whose budget it is")
+        if rows[0]["unit"] != unit:
+            raise ConfigError(f"the budget of {path} is in {rows[0]['unit']}, which --budget-{unit} is not")
+        rows = [{**rows[0], "budget": budget}]
     network = parse_network(stage.get("priced") or stage["network"], str(path))
     verdicts = []
     for row in rows:
-        measured = measure_workload(devices, row["target"], network_workload(network), effort, results, progress)
-        verdicts.append({"target": row["target"], **judged(measured, row["predicted"], row["budget"])})
+        energy = row["unit"] == "mj"
+        work = network_workload(network)
+        measured = measure_workload(devices, row["target"], work, effort, results, progress, energy=energy)
+        verdict = (judged_energy if energy else judged)(measured, row["predicted"], row["budget"])
+        verdicts.append({"target": row["target"], **verdict})
     answer = {
         "kind": KIND,
         "study": str(path),

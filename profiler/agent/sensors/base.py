@@ -25,6 +25,8 @@ class Sensor:
         scope: what it includes.
         form: "power" (readings in µW) or "energy" (readings in µJ, rising all along).
         lsb: its own step in the unit of its readings; 0 where unknown.
+        periodic_uw: what a second rounding, which no number of readings averages out, leaves open of a mean, in µW,
+            k = 2; 0 where there is none.
         gain_u: uncertainty of its gain, relative, k = 2; 0 where nothing is known.
         offset_uw: uncertainty of its offset in µW, k = 2; 0 where nothing is known.
         period_s: from one reading to the next.
@@ -36,6 +38,7 @@ class Sensor:
         self.name = name
         self.scope = str(entry.get("scope") or "SoC-rails")
         self.lsb = 0.0
+        self.periodic_uw = 0.0
         self.gain_u = 0.0
         self.offset_uw = 0.0
         self.period_s = period_s(entry.get("update_hz"), bool(entry.get("forks")))

@@ -21,6 +21,7 @@ class Corrected(Sensor):
         self.scope = sensor.scope
         self.form = sensor.form
         self.lsb = sensor.lsb * self._gain
+        self.periodic_uw = sensor.periodic_uw * self._gain
         self.gain_u = _number(entry, "gain_u", sensor.gain_u)
         self.offset_uw = _number(entry, "offset_u_uw", sensor.offset_uw)
         self.period_s = sensor.period_s

@@ -52,6 +52,13 @@ CHIPS = {
 }
 
 
+SHOWN_UA = 1000.0
+"""The kernel shows currents in whole mA, whatever a chip's own step is."""
+
+HARMONICS = 25
+"""Of the sawtooth that rounding is; what is beyond adds a fiftieth."""
+
+
 class Hwmon(Sensor):
     """One channel of a chip, or the sum of several ("VDD_CPU+VDD_GPU"); each is a file, or volts times amperes."""
 
@@ -93,7 +100,7 @@ class Hwmon(Sensor):
             return
         inside = known.current_ua > 0
         self.gain_u = known.gain_u if inside else math.hypot(known.gain_u, SHUNT_U)
-        steps, offsets = [], []
+        steps, offsets, periodics = [], [], []
         for term in self._terms:
             number = _number_of(term[0])
             shunt_uohm = _first(self._leaf, folder, ("shunt%s_resistor" % number, "shunt_resistor"))
@@ -105,13 +112,34 @@ class Hwmon(Sensor):
             if "/power" in term[0] and known.power_steps:
                 steps.append(step_ua * known.power_steps)
             elif millivolts:
-                steps.append(step_ua * millivolts / 1000)
+                steps.append(max(step_ua, SHOWN_UA) * millivolts / 1000)
+                periodics.append(periodic_u_ua(step_ua) * millivolts / 1000)
             if millivolts:
                 offsets.append(offset_ua * millivolts / 1000)
         if self.form == "power" and len(steps) == len(self._terms):
             self.lsb = math.sqrt(sum(step * step for step in steps))
+            self.periodic_uw = math.sqrt(sum(u * u for u in periodics))
         if len(offsets) == len(self._terms):
             self.offset_uw = math.sqrt(sum(offset * offset for offset in offsets))
+
+
+def periodic_u_ua(step_ua: float) -> float:
+    """What the kernel's whole mA leave open of a mean current, in µA, k = 2; 0 where the step is whole mA itself.
+
+    The chip's code n is shown as step x n, rounded: a second rounding, of values that stand on a lattice. Its error is
+    the sawtooth sum over k of (1 mA / pi k) sin(2 pi k current / mA), seen at multiples of the step only. So the k-th
+    harmonic has the beat of k with the lattice for its frequency, slow where the step is near to a simple fraction of
+    mA: with steps of 1.25 mA the error repeats every 5 mA. Noise that carries the value over a step or two averages
+    the fast ones out (`lsb` stands for these) and leaves the slow ones. A wave of amplitude a at a phase that nobody
+    knows has U = a sqrt(2).
+    """
+    step = step_ua / SHOWN_UA
+    slow = 0.0
+    for k in range(1, HARMONICS + 1):
+        beat = abs(k - round(k * step) / step)  # turns a mA
+        if 1e-6 < beat < 0.999 / max(step, 1.0):
+            slow += (SHOWN_UA / (math.pi * k)) ** 2
+    return math.sqrt(2 * slow)
 
 
 def find(entry: Dict[str, Any], leaf: Leaf) -> Optional[Sensor]:

@@ -17,9 +17,8 @@ from .heat import Thermometer, cool_down
 from .observer import Observer
 from .pinning import HOLDING, Wish
 from .replies import empty_reply
-from .sampling import ask_accelerator, sample_observed
+from .sampling import ask_accelerator, sample_settled
 from .settings import Settings
-from .steady import drifts
 from .throttle import ThrottleWord
 
 Say = Callable[[Dict[str, Any]], None]
@@ -208,14 +207,14 @@ class Attempt:
             self.enter("warm-up")
             warm = timing.warm_up(model.run, settings, least_batch_ns(settings, self.bench.clock), board.clock_ns)
             self.enter("sampling")
-            sampler = self._sampler(model, warm.runs_per_batch)
-            verdict, sampling = sample_observed(sampler, settings, observer)
+            settled = sample_settled(lambda: self._sampler(model, warm.runs_per_batch), settings, observer)
         finally:
             if observer is not None:
                 observer.stop()
         after = self._moment()
+        sampler, verdict, sampling = settled.sampler, settled.verdict, settled.sampling
         codes = {
-            "not_steady": not warm.steady or drifts(verdict.samples_ns, settings.target_half_width),
+            "not_steady": not (warm.steady and settled.steady),
             "ci_not_met": not sampling.converged,
             "unpinned": not (was_held and self._held()),
             "clock_stepped": bool(sampler.stepped),
@@ -223,10 +222,12 @@ class Attempt:
             "simulated": board.simulated,
         }
         self.issues += [code for code, applies in codes.items() if applies] + verdict.issues
-        self.reply.update(samples_ns=verdict.samples_ns, runs_per_batch=sampler.runs_per_batch, warmup_runs=warm.runs)
+        warmup_runs = warm.runs + settled.warmup_runs
+        self.reply.update(samples_ns=verdict.samples_ns, runs_per_batch=sampler.runs_per_batch, warmup_runs=warmup_runs)
         self.env.update(before, **{name + "_after": after[name] for name in ("load_1min", "freq_mhz", "temperature_c")})
         self.env.update(timing.describe(sampling), **verdict.env)
-        self.env.update(warmup_s=round(warm.lasted_s, 3), sampling_s=round(sampler.lasted_s, 3))
+        warmup_s = warm.lasted_s + settled.warmup_s
+        self.env.update(warmup_s=round(warmup_s, 3), sampling_s=round(sampler.lasted_s, 3))
         device_ns = ask_accelerator(model)
         if device_ns is not None:
             self.env["device_ns"] = device_ns

@@ -164,6 +164,7 @@ def _record(sensor: Optional[Sensor], recorder: Recorder, spells: List[Spell], r
         "values": values,
         "polls": recorder.polls,
         "lsb": 0.0 if sensor is None else float(sensor.lsb),
+        "periodic_uw": 0.0 if sensor is None else float(sensor.periodic_uw),
         "gain_u": 0.0 if sensor is None else float(sensor.gain_u),
         "offset_uw": 0.0 if sensor is None else float(sensor.offset_uw),
         "idle_before_us": list(spells[0]),

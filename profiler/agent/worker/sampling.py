@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 from ..runtimes import Model
 from . import timing
 from .interval import median
 from .observer import Observer, Verdict
 from .settings import Settings
+from .steady import drifts
 
 DEVICE_RUNS = 11
 """Runs from which the accelerator's own time is taken."""
+
+
+class Settled(NamedTuple):
+    """Samples that count, and what was thrown away before them.
+
+    Attributes:
+        sampler: that took them.
+        verdict, sampling: on them, as of `sample_observed`.
+        steady: whether they have no trend.
+        warmup_runs, warmup_s: of a first sampling that turned out to belong to the warm-up; 0 where there was none.
+    """
+
+    sampler: timing.Sampler
+    verdict: Verdict
+    sampling: timing.Sampling
+    steady: bool
+    warmup_runs: int = 0
+    warmup_s: float = 0.0
+
+
+def sample_settled(
+    make_sampler: Callable[[], timing.Sampler], settings: Settings, observer: Optional[Observer]
+) -> Settled:
+    """Sample; where the samples still have a trend they were part of the warm-up, and it is done once more.
+
+    A few batches cannot show a slow trend: that of all the samples is the first that does.
+    """
+    first = make_sampler()
+    verdict, sampling = sample_observed(first, settings, observer)
+    if not drifts(verdict.samples_ns, settings.target_half_width):
+        return Settled(first, verdict, sampling, True)
+    if observer is not None:
+        observer.resume()
+    second = make_sampler()
+    verdict, sampling = sample_observed(second, settings, observer)
+    steady = not drifts(verdict.samples_ns, settings.target_half_width)
+    runs = len(first.samples_ns) * first.runs_per_batch
+    return Settled(second, verdict, sampling, steady, runs, first.lasted_s)
 
 
 def sample_observed(

@@ -140,9 +140,10 @@ def warm_up(run: Run, settings: Settings, least_ns: int, clock: Clock) -> WarmUp
         batches.append(took / runs)
         if done < settings.warmup_runs or watch.elapsed_ns < asked_ns:
             continue
-        steady = settled.passed(batches)
-        if steady or watch.elapsed_ns >= max(WARMUP_CAP * asked_ns, WARMUP_BATCHES * median(batches) * runs):
-            return WarmUp(runs, done, steady, watch.elapsed_ns / 1e9)
+        if settled.passed(batches):
+            return WarmUp(runs, done, True, watch.elapsed_ns / 1e9)
+        if watch.elapsed_ns >= max(WARMUP_CAP * asked_ns, WARMUP_BATCHES * median(batches) * runs):
+            return WarmUp(runs, done, not settled.still_moving(batches), watch.elapsed_ns / 1e9)
 
 
 def _longer(runs: int, took: int, least_ns: int) -> int:

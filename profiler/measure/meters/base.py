@@ -9,9 +9,15 @@ from typing import Literal, Self
 
 from profiler.errors import ConfigError, MeasurementError
 
-__all__ = ["SCOPES", "Accuracy", "Meter", "MeterLost", "Trace"]
+__all__ = ["SCOPES", "Accuracy", "Meter", "MeterLost", "Trace", "check_scope"]
 
 SCOPES = ("wall", "board-in", "module-in", "SoC-rails", "core-rail", "battery")
+
+
+def check_scope(scope: str) -> None:
+    """Raises ConfigError for what is none of SCOPES."""
+    if scope not in SCOPES:
+        raise ConfigError(f"there is no scope {scope!r}; say what the meter includes: {', '.join(SCOPES)}")
 
 
 class MeterLost(MeasurementError):
@@ -70,8 +76,7 @@ class Meter(ABC):
     name = "meter"
 
     def __init__(self, scope: str, accuracy: Accuracy | None = None) -> None:
-        if scope not in SCOPES:
-            raise ConfigError(f"there is no scope {scope!r}; say what the meter includes: {', '.join(SCOPES)}")
+        check_scope(scope)
         self.scope = scope
         self.accuracy = accuracy or Accuracy()
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from profiler.errors import StorageError
-from profiler.measure import journal, record, stats
+from profiler.measure import journal, journal_lines, record, stats
 from profiler.measure.record import ROLE_KINDS, STATUSES, Measurement
-from profiler.tables.loading import estimates
-from profiler.tables.loading.energies import MAKERS, energies_of, number
+from profiler.tables.loading import conditions, energies, estimates, outliers
+from profiler.tables.loading.conditions import CONDITIONS, LASTED, conditions_of, verdict_of
+from profiler.tables.loading.energies import energies_of, number
 from profiler.tables.loading.kept import Kept, fingerprint, keep, load_kept, source_of, tail_crc
 from profiler.tables.loading.rounds import Floats
 
@@ -35,7 +36,7 @@ _AT_A_TIME = 50_000
 _SAMPLES_AT_A_TIME = 2_000_000
 ENERGIES = ("energy_mj", "energy_gross_mj", "energy_upper_mj", "energy_gain_mj", "energy_lsb_mj", "energy_own_mj")
 _ESTIMATES = ("median_ns", "standard_error_ns", "robust_cv")
-_FLOATS = ("load_ns", *ENERGIES, "freq_mhz", "temperature_c", *_ESTIMATES)
+_FLOATS = ("load_ns", *ENERGIES, "freq_mhz", "temperature_c")
 
 
 @cache
@@ -44,7 +45,8 @@ def digest_schema() -> pa.Schema:
 
     kind, split, status: places in ROLE_KINDS, SPLITS and STATUSES. issues: codes with a blank between. median_ns:
     NaN where there is no estimate. energy_*: `profiler.tables.loading.energies.Energies`. started_us: since 1970, 0
-    where unknown.
+    where unknown. verdict and all from freq_min_mhz to lasted_s: `profiler.tables.loading.conditions`. outliers: how
+    many of the samples lie beyond Tukey's fences.
     """
     import pyarrow as pa
 
@@ -52,13 +54,16 @@ def digest_schema() -> pa.Schema:
     small, number = pa.int8(), pa.int32()
     columns = [("kind", small), ("subject", words), ("split", small), ("repeats", number), ("round", number)]
     columns += [("status", small), ("issues", words), ("scope", words), ("error", words), ("started_us", pa.int64())]
-    return pa.schema(columns + [(name, pa.float64()) for name in _FLOATS])
+    columns += [(name, pa.float64()) for name in _FLOATS]
+    columns += [("verdict", small), *((name, pa.float32()) for name in (*CONDITIONS, LASTED))]
+    columns += [(name, pa.float64()) for name in _ESTIMATES]
+    return pa.schema([*columns, ("outliers", number), ("samples", number)])
 
 
 @cache
 def _maker() -> str:
-    modules = [Path(str(module.__file__)) for module in (estimates, stats, record, journal)]
-    return fingerprint([Path(__file__), *modules, *MAKERS])
+    modules = [Path(str(module.__file__)) for module in (estimates, outliers, stats, record, journal, journal_lines)]
+    return fingerprint([Path(__file__), *modules, *energies.MAKERS, *conditions.MAKERS])
 
 
 def read_digest(path: Path) -> tuple[pa.Table, int]:
@@ -164,8 +169,9 @@ def _as_table(rows: list[_Reduced]) -> pa.Table:
     import pyarrow as pa
 
     schema = digest_schema()
-    found = estimates.estimates_of([row.samples for row in rows])
-    columns = [*zip(*(row.values for row in rows), strict=True), *found.T]
+    samples = [row.samples for row in rows]
+    columns = [*zip(*(row.values for row in rows), strict=True), *estimates.estimates_of(samples).T]
+    columns += [*outliers.outliers_of(samples).T]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
 
 
@@ -182,7 +188,7 @@ def _reduced(m: Measurement) -> _Reduced:
     words = (STATUSES.index(m.status), issues, _plain(e.scope), _plain(m.error), _microseconds(m.started_at))
     place = (ROLE_KINDS.index(role.kind), role.subject_key, SPLITS.index(role.split), role.repeats, m.round)
     env = (number(m.env.get("freq_mhz")), number(m.env.get("temperature_c")))
-    return _Reduced((*place, *words, number(m.load_ns), *e[:6], *env), samples)
+    return _Reduced((*place, *words, number(m.load_ns), *e[:6], *env, verdict_of(m), *conditions_of(m)), samples)
 
 
 def _plain(text: str) -> str:

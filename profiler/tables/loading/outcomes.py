@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from profiler.measure.record import ISSUES, ROLE_KINDS
 from profiler.tables.loading.digest import ENERGIES, SPLITS, digest_schema
+from profiler.tables.loading.disturbed import disturbed_lines, superseded_lines
 from profiler.tables.loading.rounds import Floats, Groups, Ints, last_of_each
 from profiler.tables.loading.runs import Run
 from profiler.tables.row import EMULATED, SIMULATED
@@ -138,7 +139,7 @@ class _Gathering:
         if energy_scope is not None:
             other = found["scope"] != self.scopes.get(energy_scope, -1)
             found |= {name: np.where(other, np.nan, found[name]) for name in ENERGIES}
-        counts = found["kind"] != _SENTINEL
+        counts = (found["kind"] != _SENTINEL) & ~self._superseded(found)
         left_out = 0
         if not with_emulated:
             emulated = found["issues"] & self.codes.bits(EMULATED) != 0
@@ -147,6 +148,14 @@ class _Gathering:
         if not counts.all():
             found = {name: column[counts] for name, column in found.items()}
         return found, left_out
+
+    def _superseded(self, found: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Lines from slow spells that better ones stand in for; the other lines from such spells are marked."""
+        disturbed = disturbed_lines(found["kind"] == _SENTINEL, found["median_ns"])
+        if disturbed.any():
+            found["issues"] = np.where(disturbed, found["issues"] | self.codes.bits("disturbed"), found["issues"])
+        subject = found["key"] * len(ROLE_KINDS) + found["kind"]
+        return superseded_lines(disturbed, np.isfinite(found["median_ns"]), subject, found["repeats"], found["round"])
 
 
 def gather(runs: Sequence[Run], *, with_emulated: bool = False, energy_scope: str | None = None) -> Outcomes:

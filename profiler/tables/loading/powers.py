@@ -2,6 +2,8 @@
 
 What the rounds share, gain and rounding of the sensor, no number of them reduces (`profiler.measure.energy_rounds`).
 A gain errs alike in both stretches of a slope too; all else that is uncertain in two stretches adds in quadrature.
+A net figure rests on more than half of the rounds that have a latency, or there is none but a bound: where most rounds
+could not tell the energy from noise, the others told it because they were high.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.measure.energy import COVERAGE
 from profiler.tables.loading.outcomes import Outcomes
 from profiler.tables.loading.rounds import Floats, Groups, Ints, combine_groups
 
@@ -65,19 +68,28 @@ def place_energies(o: Outcomes, of_model: Ints, short: Ints, long: Ints, m: Ints
 
     net, gross = both("energy_mj"), both("energy_gross_mj")
     shared = np.hypot(both("energy_gain_mj"), in_quadrature("energy_lsb_mj"))
+    own = in_quadrature("energy_own_mj")
     upper = np.r_[o.numbers["energy_upper_mj"][of_model], np.full(len(short), np.nan)]
+    figure = np.isfinite(net)
+    tried, told = (np.bincount(places[mask], minlength=n_places) for mask in (np.ones_like(figure), figure))
+    few = (2 * told <= tried)[places]
+    # a minority's figures stay in the bound, and such a bound is the highest of all
+    high = net + np.hypot(shared, COVERAGE * own)
 
     scope = _scopes(o, np.r_[of_model, short, long], n_places)
     empty = np.full((4, n_places), np.nan)
     found = PlaceEnergies(empty[0], empty[1], empty[2], empty[3], scope, np.zeros(n_places, dtype=bool))
-    order, groups = _known(places, net)
-    rounds = combine_groups(groups, net[order], in_quadrature("energy_own_mj")[order])
+    order, groups = _known(places, np.where(few, np.nan, net))
+    rounds = combine_groups(groups, net[order], own[order])
     found.net[groups.ids] = rounds.median
     found.u[groups.ids] = np.hypot(rounds.half, groups.sum(shared[order]) / groups.counts)
     order, groups = _known(places, gross)
     found.gross[groups.ids] = groups.median(gross[order])
     order, groups = _known(places, upper)
     found.upper[groups.ids] = groups.least(upper[order])
+    bounded = few & np.isfinite(found.upper)[places] & (told > 0)[places]
+    order, groups = _known(places, np.where(bounded, np.fmax(upper, high), np.nan))
+    found.upper[groups.ids] = -groups.least(-np.fmax(upper, high)[order])
     found.upper[np.isfinite(found.net)] = np.nan
     found.known = np.isfinite(found.net) | np.isfinite(found.upper)
     return found

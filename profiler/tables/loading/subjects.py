@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from profiler.errors import ConfigError, StorageError
-from profiler.measure import journal, runfolder
-from profiler.measure.journal import unframe
+from profiler.measure import journal_lines, runfolder
+from profiler.measure.journal_lines import unframe
 from profiler.measure.runfolder import Subject
 from profiler.tables.loading.kept import Kept, fingerprint, keep, load_kept, source_of, tail_crc
 from profiler.workloads.graph import Workload
@@ -135,7 +135,7 @@ def _schema() -> pa.Schema:
 
 @cache
 def _maker() -> str:
-    return fingerprint([Path(__file__), *(Path(str(module.__file__)) for module in (journal, runfolder))])
+    return fingerprint([Path(__file__), *(Path(str(module.__file__)) for module in (journal_lines, runfolder))])
 
 
 def read_subjects(path: Path) -> Subjects:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel
+from predictors.chosen import ChosenCutModel
 from profiler.errors import ConfigError
 from profiler.workloads.graph import Workload
 from search.spaces.base import Architecture
@@ -170,13 +171,16 @@ def block_costs_of_model(space: MixConv, model: CostModel, num_classes: int | No
     """The table that a fitted cost model of latency predicts, block by block.
 
     Of an `AdditiveModel` the constant of its overhead counts once a network; its scale and its cost of a dispatch
-    belong to the blocks. What other models predict for a block is taken as it is: one with a constant counts it in
+    belong to the blocks. Under a chosen cut it is the usual model within it, since its constant has to be one and the
+    same for all blocks. What other models predict for a block is taken as it is: one with a constant counts it in
     every block.
 
     Raises:
         ConfigError: where the model has no cost for a block, or is not fitted.
     """
     constant_ms = 0.0
+    if isinstance(model, ChosenCutModel) and model.fitted:
+        model = model.usual_
 
     def predict(workloads: Sequence[Workload]) -> NDArray[np.float64]:
         return model.predict(workloads) - constant_ms

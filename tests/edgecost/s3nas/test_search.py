@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,7 +199,13 @@ def test_the_command_does_all_stages(run, table, monkeypatch):
     assert "measured" in out
     folder = next(Path("results/s3nas").iterdir())
     assert (folder / "row.json").exists()
-    monkeypatch.setattr(s3nas_verify, "measure_workload", lambda devices, target, work, *rest: _row(target, work))
+    asked: list[bool] = []
+
+    def measured(devices: Any, target: str, work: Any, *rest: Any, energy: bool) -> Row:
+        asked.append(energy)
+        return replace(_row(target, work), **(DRAWN if energy else {}))
+
+    monkeypatch.setattr(s3nas_verify, "measure_workload", measured)
     code, out, err = run("verify", str(folder))
     assert code == 0, err
     assert "within budget" in out
@@ -207,6 +214,21 @@ def test_the_command_does_all_stages(run, table, monkeypatch):
     code, out, _ = run("verify", str(folder / "search.json"), "--budget-ms", "0.001")
     assert code == 1
     assert "NOT within budget" in out
+    code, _, err = run("verify", str(folder / "search.json"), "--budget-mj", "1")
+    one_sentence(code, err, "is in ms, which --budget-mj is not")
+    assert asked == [False, False]
+    # the same stage with a budget of energy: measured with it, and held against mJ
+    stage = json.loads((folder / "search.json").read_text())
+    stage["targets"] = [{**row, "unit": "mj", "budget": 2.0} for row in stage["targets"]]
+    (folder / "search.json").write_text(json.dumps(stage))
+    code, out, err = run("verify", str(folder / "search.json"))
+    assert code == 0, err
+    assert "measured 1.5 mJ a run above rest (± 0.1, k = 2; wall) against a budget of 2 mJ: within budget" in out
+    assert run("verify", str(folder / "search.json"), "--budget-mj", "1")[0] == 1
+    assert asked == [False, False, True, True]
+
+
+DRAWN = {"energy_mj": 1.5, "energy_u_mj": 0.1, "energy_scope": "wall"}
 
 
 def _row(target: str, work: Any) -> Row:

@@ -73,7 +73,8 @@ def test_what_a_power_sensor_showed_becomes_the_journals_record() -> None:
     record = result.power.record()
     assert record.times_us == (0, 100, 200)
     assert {name: list(v) if isinstance(v, tuple) else v for name, v in vars_of(record).items()} == POWER | {
-        "meter": "board"
+        "meter": "board",
+        "periodic_uw": 0.0,
     }
 
 

@@ -29,7 +29,7 @@ from profiler.workloads.graph import Workload
 
 TARGET = Target("fake", "onnxruntime", "fp32")
 DEVICE = Device("fake", "192.0.2.1", "nobody", (TARGET,), emulation="simulated", identity_file="/secret/key")
-CONFIG = MeasureConfig(rounds=3, min_batches=5, seed=7, sentinel_jobs=0, retries=0)
+CONFIG = MeasureConfig(rounds=3, min_batches=5, seed=7, sentinel_jobs=0, process_probes=0, retries=0)
 WATCHED = replace(CONFIG, sentinel_jobs=4)
 RUN_OVERHEAD_NS = 20_000.0
 OP_NS = {"conv2d": 50_000.0, "linear": 8_000.0, "relu": 0.0, "add": 3_000.0, "avg_pool": 12_000.0}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from profiler.measure.bimodality import dip, is_bimodal
+from profiler.measure.bimodality import dip, is_bimodal, modes_of, still_bimodal
 
 
 def ar1(rng: np.random.Generator, n: int, rho: float) -> np.ndarray:
@@ -55,7 +55,31 @@ def test_slow_changes_between_two_levels_are_found_when_there_were_enough_of_the
     rng = np.random.default_rng(8)
     levels = np.repeat(rng.permutation([1.0, 1.08] * 25), 20)
     assert is_bimodal(levels * np.exp(0.005 * rng.normal(size=levels.size)))
-    assert not is_bimodal(np.repeat([1.0, 1.08], 100) * np.exp(0.005 * rng.normal(size=200))), "one change is a drift"
+
+
+def test_a_single_change_is_found_where_no_slow_noise_passes_for_it():
+    rng = np.random.default_rng(8)
+    noise = np.exp(0.005 * rng.normal(size=200))
+    assert is_bimodal(np.repeat([1.0, 1.08], 100) * noise)
+    assert not is_bimodal(np.repeat([1.0, 1.02], 100) * noise), "four deviations are what slow noise leaves"
+    assert not is_bimodal(np.repeat([1.0, 1.08], [10, 10]) * noise[:20]), "too few to tell"
+    found = sum(is_bimodal(np.exp(0.01 * ar1(rng, n, 0.98))) for n in (30, 60, 150) for _ in range(200))
+    assert found <= 12
+
+
+def test_what_is_measured_again_in_one_group_may_forget_the_other_only_where_that_was_slow_and_rare():
+    fast, slow = [1.0] * 40, [1.08] * 40
+    mostly_fast = modes_of(fast * 3 + slow)
+    assert mostly_fast == {"fast_ns": 1.0, "slow_ns": 1.08, "fast_share": 0.75, "batches": 160}
+    assert still_bimodal(mostly_fast, fast) is None
+    assert still_bimodal(mostly_fast, slow) == {**mostly_fast, "fast_share": 0.6, "batches": 200}
+    assert still_bimodal(mostly_fast, slow[:10]) is not None, "however few: it is slow now"
+    mostly_slow = modes_of(fast + slow * 3)
+    again = still_bimodal(mostly_slow, fast)
+    assert again == {**mostly_slow, "fast_share": 0.4, "batches": 200}
+    assert still_bimodal(mostly_slow, slow * 2) is not None
+    assert again is not None
+    assert still_bimodal(again, fast * 5) is None, "by now most of all samples were fast"
 
 
 def test_groups_that_move_no_median_are_nobodys_business():

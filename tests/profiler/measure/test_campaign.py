@@ -246,6 +246,9 @@ def test_a_kernel_job_needs_its_kernel(tmp_path: Path, fakes: ModuleType, world)
 def test_samples_are_not_kept_in_memory(tmp_path: Path, fakes: ModuleType):
     import tracemalloc
 
+    import scipy.optimize
+    import scipy.special  # noqa: F401 (late imports are no samples)
+
     world = fakes.World(noise=0.001)
     world.forgets = True
     campaign = fakes.campaign(world, tmp_path, config=replace(fakes.CONFIG, min_batches=2000, rounds=20))

@@ -121,6 +121,33 @@ def test_a_window_shorter_than_ten_updates_gives_nothing() -> None:
     assert energy_of(record(long_enough, np.random.default_rng(0))).net_mj is not None
 
 
+@pytest.mark.parametrize("refresh_s", [3.0, 6.0, 9.0])
+def test_a_window_that_few_updates_fall_into_gives_nothing_however_the_refresh_is_told(refresh_s: float) -> None:
+    for seed in range(10):
+        seen = record(Truth(refresh_s=refresh_s, poll_s=0.005, load_s=12.0), np.random.default_rng(seed))
+        energy = energy_of(seen)
+        assert energy.refresh_hz is None, "so few changes tell none"
+        assert energy.issues in (("energy_window_short",), ("sensor_stuck",))
+        assert (energy.net_mj, energy.gross_mj, energy.upper_mj) == (None, None, None)
+
+
+def test_a_coarse_sensor_whose_refresh_cannot_be_told_has_an_honest_figure() -> None:
+    figures, within = 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        refresh = float(np.exp(rng.uniform(np.log(0.02), np.log(0.4))))
+        truth = Truth(
+            refresh_s=refresh, poll_s=refresh / 4, lsb_mw=20.0, noise_mw=2.0, idle_mw=rng.uniform(3000, 3020),
+            step_mw=rng.uniform(100, 2000), gain_u=0.0,
+        )  # fmt: skip
+        energy = energy_of(record(truth, rng))
+        if energy.refresh_hz is None and energy.net_mj is not None and energy.u_net_mj is not None:
+            figures += 1
+            within += abs(energy.net_mj - truth.net_mj) <= energy.u_net_mj
+    assert figures > 15
+    assert within >= 0.93 * figures
+
+
 def _with_values(power: Power, change: object) -> Power:
     values = tuple(change(v) for v in power.values)  # type: ignore[operator]
     return replace(power, values=values)

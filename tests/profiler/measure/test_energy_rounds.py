@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from power_traces import Truth, record
@@ -36,6 +38,22 @@ def test_rounds_without_a_figure_leave_a_bound() -> None:
     none = combine([Energy("wall", upper_mj=3.0, issues=("energy_undetected",)), Energy("wall", upper_mj=2.0)])
     assert (none.value_mj, none.u_mj, none.upper_mj, none.rounds) == (None, None, 2.0, 0)
     assert none.issues == ("energy_undetected",)
+
+
+def test_a_figure_of_a_minority_of_rounds_is_a_bound_that_holds_it() -> None:
+    weak = Energy("wall", upper_mj=2.0, issues=("energy_undetected",))
+    (seen,) = rounds(1)
+    seen = replace(seen, scope="wall")
+    assert seen.net_mj is not None
+    assert seen.u_net_mj is not None
+    for others in ([weak], [weak, weak]):
+        few = combine([seen, *others])
+        assert (few.value_mj, few.u_mj, few.rounds) == (None, None, 1)
+        assert few.upper_mj == pytest.approx(seen.net_mj + seen.u_net_mj)
+    most = combine([seen, weak, seen])
+    assert most.value_mj == pytest.approx(seen.net_mj)
+    assert most.upper_mj is None
+    assert combine([seen, Energy("wall"), Energy("wall")]).upper_mj is None, "no round gives a bound"
 
 
 def test_scopes_never_mix() -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from profiler.errors import StorageError
 from profiler.measure import journal as module
-from profiler.measure.journal import CorruptLine, Journal, decode, encode, frame, iter_journal, read_journal
+from profiler.measure import journal_lines
+from profiler.measure.journal import CorruptLine, Journal, decode, encode, iter_journal, read_journal
+from profiler.measure.journal_lines import frame, unframe
 from profiler.measure.record import SCHEMA_VERSION, Measurement, Power, Role
 
 RECORD = Measurement(
@@ -142,7 +144,7 @@ def test_a_newer_schema_is_refused_and_a_broken_digit_is_only_corrupt(tmp_path: 
     whole = filled(path)
     path.write_bytes(whole.replace(b'"schema":%d' % SCHEMA_VERSION, b'"schema":9', 1))
     assert read_journal(path).corrupt_lines == 1
-    monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr(journal_lines, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     newer = encode(RECORD)
     monkeypatch.undo()
     path.write_bytes(whole + newer)
@@ -291,23 +293,37 @@ POWER = Power(
 
 
 def test_a_power_record_comes_back_as_it_was(tmp_path: Path):
-    record = replace(RECORD, power=POWER)
-    assert decode(encode(record).removesuffix(b"\n")) == record
+    for power in (POWER, replace(POWER, periodic_uw=250.0)):
+        record = replace(RECORD, power=power)
+        assert decode(encode(record).removesuffix(b"\n")) == record
+
+
+def test_a_second_rounding_is_written_where_there_is_one():
+    assert b"periodic_uw" not in encode(replace(RECORD, power=POWER)), "as journals from before it was known"
+    assert b"periodic_uw" in encode(replace(RECORD, power=replace(POWER, periodic_uw=250.0)))
 
 
 def test_a_record_of_schema_1_is_read_without_its_gross_energy():
-    body = {name: getattr(RECORD, name) for name in module._NAMES if name != "power"}
-    body |= {"role": {name: getattr(RECORD.role, name) for name in module._ROLE_NAMES}, "energy_mj": 3.0}
-    assert decode(module.frame(body).removesuffix(b"\n")) == replace(RECORD, energy_mj=None, power=None)
+    body = {name: getattr(RECORD, name) for name in journal_lines._NAMES if name != "power"}
+    body |= {"role": {name: getattr(RECORD.role, name) for name in journal_lines._ROLE_NAMES}, "energy_mj": 3.0}
+    assert decode(frame(body).removesuffix(b"\n")) == replace(RECORD, energy_mj=None, power=None)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"values": [1]}, {"times_us": [0, 0.5]}, {"load_us": [1]}, {"form": "heat"}, {"runs": "50"}, {"colour": "red"}],
+    [
+        {"values": [1]},
+        {"times_us": [0, 0.5]},
+        {"load_us": [1]},
+        {"form": "heat"},
+        {"runs": "50"},
+        {"colour": "red"},
+        {"periodic_uw": "1"},
+    ],
 )
 def test_a_malformed_power_record_is_no_record(change: dict[str, object]):
     line = encode(replace(RECORD, power=POWER)).removesuffix(b"\n")
-    body = module.unframe(line)
+    body = unframe(line)
     body["power"].update(change)
     with pytest.raises(ValueError, match="power record is malformed"):
-        decode(module.frame(body).removesuffix(b"\n"))
+        decode(frame(body).removesuffix(b"\n"))

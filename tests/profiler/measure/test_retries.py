@@ -109,6 +109,44 @@ def test_a_try_that_fails_takes_no_figure_away(tmp_path: Path, fakes: ModuleType
     assert run(fakes, fakes.World(), tmp_path, rounds=2).measured == 0
 
 
+@pytest.mark.parametrize(
+    ("shares", "flagged_after"),
+    [
+        ((0.3, 0.0), False),  # mostly fast, then wholly: what slowed it down is over
+        ((0.3, 1.0), True),  # then wholly slow: it may be slow again
+        ((0.7, 0.0), True),  # mostly slow so far
+        ((0.7, 0.0, 0.0), False),
+        ((0.3, 1.0, 1.0), True),
+        ((0.3, 1.0, 0.0), True),
+        ((0.3, 1.0, 0.0, 0.0), False),
+        ((0.3, 0.3), True),
+    ],
+)
+def test_a_figure_of_two_groups_stays_one_as_long_as_nobody_knows_which_of_them_counts(
+    tmp_path: Path, fakes: ModuleType, world, shares: tuple[float, ...], flagged_after: bool
+):
+    victim = fakes.some_jobs()[-1]
+    costs, rng = 10 * fakes.true_cost_ns(victim.workload), np.random.default_rng(4)
+
+    def faults(artefact, n: int):
+        if artefact.workload.key != victim.workload.key:
+            return None
+        slow = np.repeat([0, 1], [round(50 * (1 - shares[n - 1])), round(50 * shares[n - 1])])
+        samples = costs * (1 + 0.08 * rng.permutation(slow)) * (1 + 0.002 * rng.normal(size=50))
+        return fakes.Reply(samples_ns=tuple(samples.astype(int).tolist()))
+
+    world.faults = faults
+    run(fakes, world, tmp_path, retries=len(shares) - 1)
+    found = [m for m in records(tmp_path) if m.workload_key == victim.workload.key]
+    assert len(found) == len(shares)
+    assert ["bimodal" in m.issues for m in found] == [True] * (len(shares) - 1) + [flagged_after]
+    modes = found[0].env["modes"]
+    assert modes["slow_ns"] / modes["fast_ns"] == pytest.approx(1.08, abs=0.003)
+    assert modes["fast_ns"] == pytest.approx(costs / 10, rel=0.003)
+    assert modes["fast_share"] == pytest.approx(1 - shares[0])
+    assert ("modes" in found[-1].env) is flagged_after
+
+
 @pytest.mark.parametrize("at", [12, 13, 14])
 def test_retries_survive_the_end_of_the_host(tmp_path: Path, fakes: ModuleType, world, at: int):
     victim = fakes.some_jobs()[1]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from profiler.measure.level import GROSS, LEAST_SENTINELS, Level
 from profiler.measure.stats import Estimate
 from profiler.measure.watch import Verdict, Watch
 
@@ -109,3 +110,19 @@ def test_no_drift_allowed_and_no_error_known_is_no_division_by_nothing():
     watch.saw_sentinel("reference", figure(1.0, 0.0), True)
     assert watch.judge(figure(1.0, 0.0), False)[0] == "good"
     assert watch.judge(figure(1.001, 0.0), False)[0] == "drifted"
+
+
+def test_what_is_far_from_the_best_vouches_for_nothing_not_even_for_its_own_process():
+    level = Level()
+    first = Watch(DRIFT, (), level)
+    see(first, *[1.0] * LEAST_SENTINELS)
+    second = Watch(DRIFT, [first], level)
+    slow = 1.01 * GROSS
+    assert see(second, slow, slow, 1.0, slow) == ["drifted", "drifted", "reference", "drifted"]
+    assert second.judge(figure(0.99 * GROSS), True)[0] == "reference"
+
+
+def test_a_board_of_which_little_is_known_is_not_far_from_its_best():
+    watch = Watch(DRIFT, (), Level())
+    assert see(watch, 1.0, 1.0, 1.0, 1.0)[-1] == "good"
+    assert Level(0.0).is_gross(1e9) is False

@@ -12,7 +12,7 @@ import made_up
 import pytest
 
 from profiler.errors import StorageError
-from profiler.measure import journal
+from profiler.measure import journal, journal_lines
 from profiler.measure.journal import encode
 from profiler.tables.loading import digest, runs, subjects
 from profiler.tables.table import CostTable, Row
@@ -160,7 +160,7 @@ def test_a_newer_schema_is_one_sentence_also_behind_a_digest(run: Path):
     read(run)
     with (run / "journal.jsonl").open("ab") as file:
         file.write(encode(made_up.line("m")))
-    newer = journal.frame({"schema": 99})
+    newer = journal_lines.frame({"schema": 99})
     with (run / "journal.jsonl").open("ab") as file:
         file.write(newer)
     with pytest.raises(StorageError, match=r"journal.jsonl, line 21: schema 99 is newer than .*; update edgecost"):
@@ -169,7 +169,7 @@ def test_a_newer_schema_is_one_sentence_also_behind_a_digest(run: Path):
 
 def test_a_newer_workload_is_one_sentence(run: Path):
     with (run / "workloads.jsonl").open("ab") as file:
-        file.write(journal.frame({"schema": 99}))
+        file.write(journal_lines.frame({"schema": 99}))
     with pytest.raises(StorageError, match=r"workloads.jsonl, line 3: schema 99 is newer than .*; update edgecost"):
         read(run)
 

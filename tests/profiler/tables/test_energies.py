@@ -82,6 +82,31 @@ def test_below_detection_there_is_a_bound_and_a_code(tmp_path: Path):
     assert row.energy_scope == "module-in"
 
 
+def test_a_minority_of_rounds_makes_a_bound_and_no_figure(tmp_path: Path):
+    weak = [made_up.line(round_=r, power=power(r, step_mw=1.0, noise_mw=30.0, walk_mw=20.0)) for r in range(3)]
+    strong = made_up.line(round_=2, power=power(9, step_mw=60.0))
+    row = only(made_up.write_run(tmp_path, [*weak[:2], strong]))
+    whole = combine([energy_of(m.power) for m in (*weak[:2], strong) if m.power])
+    assert (row.energy_mj, row.energy_u_mj) == (None, None)
+    assert row.energy_upper_mj == pytest.approx(whole.upper_mj)
+    assert row.energy_upper_mj > Truth(step_mw=60.0).net_mj
+    assert row.energy_gross_mj is not None
+    assert "energy_undetected" in row.issues
+
+
+def test_a_slope_that_most_rounds_lack_is_none(tmp_path: Path):
+    lines = [m for n in (4, 8) for m in rounds("k", "kernel", n)]
+    lost = [
+        m if m.round == 0 or m.role.repeats == 4 else replace(m, power=None, issues=("sensor_lost",)) for m in lines
+    ]
+    one_lost = [m if m.round != 1 or m.role.repeats == 4 else replace(m, power=None) for m in lines]
+    subjects = [made_up.subject("k", 4)]
+    row = only(made_up.write_run(tmp_path / "a", lost, subjects))
+    assert (row.energy_mj, row.energy_upper_mj, row.has_figure) == (None, None, True)
+    assert "sensor_lost" in row.issues
+    assert only(made_up.write_run(tmp_path / "b", one_lost, subjects)).energy_mj is not None
+
+
 def test_codes_of_energy_are_judged_anew_and_the_boards_own_stay(tmp_path: Path):
     lines = [replace(m, issues=("energy_uncertain", "unpinned")) for m in rounds()]
     row = only(made_up.write_run(tmp_path, lines))

@@ -17,7 +17,7 @@ from profiler.validation.lines import Line
 from profiler.validation.report import Proof, read_proof, write_proof
 from profiler.validation.running import measure_cases, read_records
 
-QUICK = MeasureConfig(rounds=2, min_batches=12, warmup_s=0.05, sentinel_jobs=5)
+QUICK = MeasureConfig(rounds=2, min_batches=12, warmup_s=0.05, sentinel_jobs=5, process_probes=1)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_board_is_measured_beside_its_truth_and_only_once(tmp_path: Path, case
 
 
 def test_a_board_on_which_jobs_fail_is_no_case(tmp_path: Path, case: Case) -> None:
-    faulty = replace(case, spec=replace(case.spec, faults=Faults(crash_jobs=(1,))), names=case.names[:1], today=False)
+    faulty = replace(case, spec=replace(case.spec, faults=Faults(crash_jobs=(2,))), names=case.names[:1], today=False)
     with pytest.raises(MeasurementError, match=r"1 crashed"):
         measure_cases([faulty], tmp_path, lambda _: None)
     assert not read_records(tmp_path / "records.jsonl")

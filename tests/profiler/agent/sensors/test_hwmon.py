@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from power_traces import Truth, record, shown
 
 from profiler.agent.sensors import Refused, hwmon, open_sensor
+from profiler.measure.energy import energy_of
 
 
 def ina3221(number: int, *labels: str) -> dict[str, object]:
@@ -74,6 +77,59 @@ def test_a_chip_that_tells_its_power_is_read_as_that(
         assert sensor.read() == 4_075_000
         assert sensor.lsb == pytest.approx(step_uw)
         assert sensor.offset_uw > 0
+
+
+@pytest.mark.parametrize(
+    ("shunt_uohm", "step_ma", "slow"),
+    [(5000, 8.0, False), (40_000, 1.0, False), (80_000, 1.0, False), (50_000, 1.0, True)],
+)
+def test_currents_in_whole_ma_are_a_second_rounding(
+    tree: Any, entry: Any, shunt_uohm: int, step_ma: float, slow: bool
+) -> None:
+    files = ina3221(1, "VDD_IN") | {"shunt1_resistor": shunt_uohm}
+    tree.put("/sys/class/hwmon/hwmon0", files)
+    sensor = hwmon.find(entry("hwmon", "ina3221", "VDD_IN"), tree)
+    assert sensor is not None
+    assert sensor.lsb == pytest.approx(step_ma * 5.001 * 1000)
+    assert (sensor.periodic_uw > 0) is slow
+
+
+def test_what_whole_ma_leave_open_is_as_much_as_the_shown_lattice_is_off() -> None:
+    step_ma = 1.25  # an INA260's: the error repeats every 5 mA
+    codes = np.arange(2000)
+    errors = np.floor(step_ma * codes + 0.5) - step_ma * codes
+    assert hwmon.periodic_u_ua(1250.0) == pytest.approx(2000 * np.std(errors), rel=0.05)
+    for whole_ma in (1.0, 2.0, 4.0, 8.0, 40.0):
+        assert hwmon.periodic_u_ua(1000 * whole_ma) == 0.0
+    assert hwmon.periodic_u_ua(25.0) == 0.0, "a fine lattice is rounded once, to whole mA"
+
+
+@pytest.mark.parametrize(("step_ma", "noise_ma"), [(1.25, 0.6), (1.25, 0.3), (0.8, 0.4), (0.4, 0.2), (4.0, 2.0)])
+def test_energies_of_volts_times_whole_ma_are_within_their_uncertainty(step_ma: float, noise_ma: float) -> None:
+    volts, within, figures = 12, 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        truth = Truth(
+            idle_mw=rng.uniform(3000, 3200),
+            step_mw=rng.uniform(100, 600),
+            lsb_mw=0,
+            noise_mw=volts * noise_ma,
+            gain_u=0,
+        )
+        polls, milliwatts = shown(truth, rng)
+        milliamperes = np.floor(np.round(milliwatts / volts / step_ma) * step_ma + 0.5)
+        changed = np.concatenate([[True], np.diff(milliamperes) != 0])
+        seen = record(
+            truth, rng, times_us=tuple(int(t) for t in polls[changed] * 1e6), lsb=max(step_ma, 1.0) * volts * 1000,
+            values=tuple(int(v) for v in milliamperes[changed] * volts * 1000), polls=polls.size,
+            periodic_uw=hwmon.periodic_u_ua(step_ma * 1000) * volts,
+        )  # fmt: skip
+        energy = energy_of(seen)
+        if energy.net_mj is not None and energy.u_net_mj is not None:
+            figures += 1
+            within += abs(energy.net_mj - truth.net_mj) <= energy.u_net_mj
+    assert figures > 30
+    assert within >= 0.93 * figures
 
 
 def test_nothing_is_made_up_of_a_chip_that_is_not_known(tree: Any, entry: Any) -> None:

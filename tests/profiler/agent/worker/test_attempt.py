@@ -250,6 +250,17 @@ def test_samples_that_go_on_drifting_are_told(measure: Measure) -> None:
     assert issues(reply) == {"not_steady"}
 
 
+def test_samples_that_turn_out_to_be_a_warm_up_are_taken_anew(measure: Measure) -> None:
+    # calm until the warm-up is over, then slower from batch to batch for as long as 30 batches last
+    reply, model = measure(lambda s: 1e-3 * (1 + 0.05 * min(0.35, max(0.0, s - 5.5))))
+    assert issues(reply) == set()
+    assert reply.samples_ns == [pytest.approx(11 * 1_017_500, rel=0.001)] * 30
+    env = reply.env
+    assert env["warmup_s"] == pytest.approx(0.85, abs=0.03), "what was thrown away was warm-up"
+    assert env["sampling_s"] == pytest.approx(0.336, abs=0.005)
+    assert reply.warmup_runs + sum([reply.runs_per_batch] * 30) == pytest.approx(model.runs, abs=4)
+
+
 def test_cold_caches(measure: Measure, calm: Board) -> None:
     calm.files["/sys/devices/system/cpu/cpu0/cache/index2/size"] = "512K"
     evictions = [0]

@@ -74,7 +74,27 @@ def test_noise_is_hardly_ever_taken_for_a_trend(deviation: float, r: float) -> N
     assert all(settled for _, settled in ends)
     assert sum(end for end, _ in ends) / len(ends) < 0.65
     streams = [list(itertools.islice(walk(random.Random(seed), deviation, r), 100)) for seed in range(200)]
-    assert sum(drifts(samples, 0.01) for samples in streams) <= (20 if r > 0.5 else 4)
+    assert sum(drifts(samples, 0.01) for samples in streams) <= 4
+
+
+@pytest.mark.parametrize("n", [12, 30, 60, 150, 400])
+@pytest.mark.parametrize("r", [0.7, 0.9, 0.97])
+def test_samples_of_slow_noise_are_hardly_ever_said_to_drift_and_a_trend_in_them_is(n: int, r: float) -> None:
+    """Noise that is forgotten within 3, 10 and 30 batches; as a line, and as a warm-up that was cut short."""
+    streams = [list(itertools.islice(walk(random.Random(seed), 0.008, r), n)) for seed in range(200)]
+    # the worst: as long as the noise remembers, and nothing but that noise
+    assert sum(drifts(samples, 0.01) for samples in streams) <= (24 if r > 0.95 and n <= 30 else 12)
+    line = [[x * (1 + 0.1 * i / n) for i, x in enumerate(samples)] for samples in streams]
+    fade = [[x * (1 + 0.15 * math.exp(-3 * i / n)) for i, x in enumerate(samples)] for samples in streams]
+    assert sum(drifts(samples, 0.01) for samples in line) >= 160
+    assert sum(drifts(samples, 0.01) for samples in fade) >= 160
+
+
+def test_a_warm_up_that_is_given_up_is_in_doubt_only_where_its_trend_is_beyond_doubt() -> None:
+    assert SteadyTest(0.01, 30).still_moving([100.0 + step for step in range(20)])
+    assert SteadyTest(0.01, 30).still_moving([100.0] * 3), "too few to tell"
+    weak = [100, 101, 99, 102, 103, 98, 104, 101, 105, 100, 103, 102]
+    assert not SteadyTest(0.01, 30).still_moving([0.0] * 12 + weak)
 
 
 @pytest.mark.parametrize("deviation", [0.005, 0.03])

@@ -1,0 +1,139 @@
+"""The additive model under the cut and isolation that closure chose for a target, for networks wholly measured so.
+
+What a comparison of cuts measures beyond fused kernels in chains are the kernels of some networks. A network of which
+a kernel has no figure of its own under the chosen cut and isolation is predicted as ever, by fused kernels in chains
+and regressors for those without a row; so are whole populations, of which only the fused kernels are counted.
+`Prediction.interval` says which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.additive import AdditiveModel
+from predictors.base import Prediction
+from predictors.cuts import Isolated
+from predictors.lookup import KernelSum
+from predictors.measured import KernelPoint, Measurements
+from predictors.population import Population
+from profiler.errors import ConfigError, UnknownWorkload
+from profiler.workloads.cuts import CUTS, Cut, cut_as
+from profiler.workloads.fusion import Kernel
+from profiler.workloads.graph import Workload
+
+__all__ = ["ChosenCutModel"]
+
+_ISOLATIONS: tuple[Isolated, ...] = ("alone", "chained", "pairs")
+
+
+class ChosenCutModel(AdditiveModel):
+    """`AdditiveModel`, but that a network wholly measured under one cut and isolation is predicted by these.
+
+    Args:
+        cut: out of `profiler.workloads.cuts.CUTS`, but "blocks", which are no kernels.
+        isolation: how the parts' costs were found: "alone", "chained", or "pairs" (of kernels in `Measurements.pairs`;
+            the others chained).
+        overhead, regressors, least_rows, level: as of `AdditiveModel`; regressors serve the networks predicted as ever.
+
+    Attributes:
+        usual_: the fitted `AdditiveModel`.
+        costs_, overhead_, skipped_: of the chosen cut; costs are of measured kernels alone.
+    """
+
+    name = "chosen cut"
+
+    def __init__(
+        self,
+        cut: Cut = "fused",
+        isolation: Isolated = "chained",
+        overhead: str = "auto",
+        regressors: bool = True,
+        least_rows: int = 5,
+        level: float = 0.9,
+    ) -> None:
+        super().__init__(overhead, regressors, least_rows, level)
+        self.cut = cut
+        self.isolation = isolation
+
+    def _fit(self, measurements: Measurements) -> None:
+        if self.cut not in CUTS or self.cut == "blocks" or self.isolation not in _ISOLATIONS:
+            raise ConfigError(
+                f"kernels are cut as {', '.join(c for c in CUTS if c != 'blocks')} and isolated "
+                f"{', '.join(_ISOLATIONS)}, not {self.cut!r} and {self.isolation!r}"
+            )
+        self._fit_usual(measurements)
+        self._fit_kernels(replace(measurements, kernels=self._isolated(measurements)), regressors=False)
+
+    def _fit_usual(self, measurements: Measurements) -> None:
+        self.usual_ = self._usual()
+        self.usual_.fit_measurements(measurements)
+
+    def _usual(self) -> AdditiveModel:
+        usual = AdditiveModel(self.overhead, self.regressors, self.least_rows, self.level)
+        usual._set_target(self.target_id_, self.runtime_, self.precision_)
+        return usual
+
+    def _isolated(self, measurements: Measurements) -> tuple[KernelPoint, ...]:
+        """The kernels with their costs as they are isolated; without those that were not measured so."""
+        if self.isolation == "alone":
+            return tuple(alone for alone in map(_alone, measurements.kernels) if alone is not None)
+        if self.isolation == "pairs" and not measurements.pairs:
+            raise UnknownWorkload(
+                f"no kernel of {measurements.target_id} was measured in pairs; `edgecost profile --cuts` does that"
+            )
+        pairs = {point.key: point for point in measurements.pairs} if self.isolation == "pairs" else {}
+        return tuple({**{point.key: point for point in measurements.kernels}, **pairs}.values())
+
+    def _cut(self, workload: Workload) -> tuple[Kernel, ...]:
+        return cut_as(workload, self.cut, self.runtime_, self.precision_)
+
+    def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
+        sums = self._sums(workloads)
+        left = [place for place, total in enumerate(sums) if total.missing]
+        usual = dict(zip(left, self.usual_.estimate_many([workloads[place] for place in left]), strict=True))
+        return [
+            replace(usual[place], interval=f"{usual[place].interval}; {self._why(total)}")
+            if place in usual
+            else self._prediction(total)
+            for place, total in enumerate(sums)
+        ]
+
+    def _why(self, total: KernelSum) -> str:
+        return (
+            f"by fused kernels, chained, since {len(total.missing)} of {total.n_kernels} kernels were not measured as "
+            f"the target's {self.cut} ones, {self.isolation}"
+        )
+
+    def price(self, population: Population) -> NDArray[np.float64]:
+        """Latencies in ms of a whole population from its counts of fused kernels, shape (n,), NaN where a cost is
+        missing: by the chosen isolation where all of a workload's kernels have it and kernels are cut as ever, and as
+        ever otherwise."""
+        usual = self.usual_.price(population)
+        if self.cut != "fused":
+            return usual
+        chosen = super().price(population)
+        return np.where(np.isfinite(chosen), chosen, usual)
+
+    def state(self) -> dict[str, Any]:
+        """See `CostModel`."""
+        return {"chosen": super().state(), "usual": self.usual_.state(), "sha256": self.usual_.measurements_sha256_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `CostModel`."""
+        super().restore(state["chosen"])
+        self.usual_ = self._usual()
+        self.usual_.restore(state["usual"])
+        self.usual_.measurements_sha256_ = str(state["sha256"])
+
+
+def _alone(point: KernelPoint) -> KernelPoint | None:
+    """The kernel at what it costs alone; of that no interval is kept, so that of the chained cost stands in."""
+    if point.isolated_ms is None:
+        return None
+    sd_ms = point.isolated_ms * point.sd_ms / point.latency_ms if point.latency_ms else 0.0
+    return replace(point, latency_ms=point.isolated_ms, sd_ms=sd_ms)
