@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictors.base import CostModel, PartCost, Prediction
+from predictors.classes import classes_of
 from predictors.intervals import Residuals, leave_one_out, normal_quantile, quadrature
-from predictors.kernel import KernelRegressor
+from predictors.kernel import KernelEstimate, KernelRegressor
 from predictors.lookup import KernelCosts, KernelSum, add_up
 from predictors.measured import MIN_FIT_MODELS, Measurements
 from predictors.population import Population, price
 from predictors.regressors import nonnegative_fit, row_sums
+from predictors.residual import Residual, compositions, fit_residual, population_composition
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.fusion import Kernel, cut
 from profiler.workloads.graph import Workload
@@ -120,28 +122,38 @@ class AdditiveModel(CostModel):
 
     A kernel costs what its row in the table says; one without a row what the regressor of its kind says, with an
     interval that is wider accordingly; one that no regressor covers is missing, and the prediction a lower bound.
-    The overhead is fitted on whole models of split "fit" of which every kernel has a cost.
+    The overhead is fitted on whole models of split "fit" of which every kernel has a cost, and so is what is left.
 
     Args:
         overhead: a form out of `OVERHEADS`, or "auto": the constant, unless another form has a leave-one-out
             error at least a tenth smaller.
         regressors: whether kernels without a row are estimated; False leaves them missing.
         least_rows: rows that a kind or family needs for a regressor of its own.
+        residual: whether what networks take beyond kernels and overhead may be learned from their composition; it is
+            taken only where networks left out are predicted better with it.
         level: nominal coverage of the intervals.
 
     Attributes:
         overhead_: what was fitted.
+        residual_: what was learned of the rest; None where there was nothing to learn.
         skipped_: labels of whole models left out of the fit because a kernel of theirs has no cost.
     """
 
     name = "additive"
+    residual_: Residual | None = None
 
     def __init__(
-        self, overhead: str = "auto", regressors: bool = True, least_rows: int = 5, level: float = 0.9
+        self,
+        overhead: str = "auto",
+        regressors: bool = True,
+        least_rows: int = 5,
+        residual: bool = True,
+        level: float = 0.9,
     ) -> None:
         self.overhead = overhead
         self.regressors = regressors
         self.least_rows = least_rows
+        self.residual = residual
         self.level = level
 
     def _fit(self, measurements: Measurements) -> None:
@@ -154,7 +166,9 @@ class AdditiveModel(CostModel):
         self.costs_ = KernelCosts.of(measurements.kernels)
         if regressors:
             self.costs_.regressor = KernelRegressor(least_rows=self.least_rows).fit(measurements.kernels)
-        sums = self._sums([m.workload for m in measurements.models])
+        cuts = self._cuts([m.workload for m in measurements.models])
+        found = self._found(cuts)
+        sums = [add_up(kernels, found, self.level) for kernels in cuts]
         pairs = list(zip(measurements.models, sums, strict=True))
         self.skipped_ = tuple(m.label for m, s in pairs if s.missing)
         whole = [i for i, (_, s) in enumerate(pairs) if not s.missing]
@@ -173,39 +187,70 @@ class AdditiveModel(CostModel):
         )
         auto = self.overhead == "auto"
         self.overhead_ = choose_overhead(closing) if auto else fit_overhead(self.overhead, closing)
+        self.residual_ = None
+        if self.residual:
+            networks = [measurements.models[i].workload for i in whole]
+            composition = compositions([cuts[i] for i in whole], {key: e.latency_ms for key, e in found.items()})
+            base_ms = self.overhead_.total(closing.sum_ms, closing.n_kernels)
+            classes = classes_of(networks, self.runtime_, self.precision_)
+            self.residual_, errors = fit_residual(composition, base_ms, closing.latency_ms, classes)
+            if self.residual_ is not None:
+                left_out = Residuals(tuple(float(e) for e in errors), self.overhead_.residuals.n_params + 1)
+                self.overhead_ = replace(self.overhead_, residuals=left_out)
 
     def _cut(self, workload: Workload) -> tuple[Kernel, ...]:
         """The kernels that are added up."""
         return cut(workload, self.runtime_, self.precision_)
 
-    def _sums(self, workloads: Sequence[Workload]) -> list[KernelSum]:
-        cuts = [self._cut(w) for w in workloads]
-        distinct: dict[str, Kernel] = {k.key: k for kernels in cuts for k in kernels}
-        found = self.costs_.resolve(distinct.values())
-        return [add_up(kernels, found, self.level) for kernels in cuts]
+    def _cuts(self, workloads: Sequence[Workload]) -> list[tuple[Kernel, ...]]:
+        return [self._cut(w) for w in workloads]
+
+    def _found(self, cuts: Sequence[Sequence[Kernel]]) -> dict[str, KernelEstimate]:
+        return self.costs_.resolve({k.key: k for kernels in cuts for k in kernels}.values())
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
-        return [self._prediction(total) for total in self._sums(workloads)]
+        cuts = self._cuts(workloads)
+        found = self._found(cuts)
+        factors = self._factors(cuts, found)
+        sums = [add_up(kernels, found, self.level) for kernels in cuts]
+        return [self._prediction(total, float(factor)) for total, factor in zip(sums, factors, strict=True)]
 
-    def _prediction(self, total: KernelSum) -> Prediction:
+    def _factors(self, cuts: Sequence[tuple[Kernel, ...]], found: Mapping[str, KernelEstimate]) -> FloatArray:
+        """What networks take besides, by their composition: a factor each, (n,)."""
+        if self.residual_ is None:
+            return np.ones(len(cuts))
+        return self.residual_.factor(compositions(cuts, {key: e.latency_ms for key, e in found.items()}))
+
+    def _prediction(self, total: KernelSum, factor: float) -> Prediction:
         known = total.n_kernels - len(total.missing)
-        latency_ms = float(self.overhead_.total(np.array(total.latency_ms), np.array(float(known))))
+        base_ms = float(self.overhead_.total(np.array(total.latency_ms), np.array(float(known))))
+        latency_ms = base_ms * factor
         residual, how = self.overhead_.residuals.half_width(self.level)
         kernel_ms = normal_quantile(self.level) * self.overhead_.scale * total.sd_ms
         half = quadrature([residual * latency_ms, kernel_ms]) if math.isfinite(residual) else math.inf
+        parts = total.parts + self.overhead_.parts(total.latency_ms, known)
+        if self.residual_ is not None:
+            label = "networks of such a composition"
+            parts = (*parts, PartCost(f"{label} take x{factor:.3f}", "overhead", latency_ms - base_ms, "overhead"))
+        beyond = f"; {len(total.beyond)} kernels are of sizes beyond all measured" if total.beyond else ""
         return Prediction(
             latency_ms,
             max(latency_ms - half, 0.0),
             math.inf if total.missing else latency_ms + half,
-            total.parts + self.overhead_.parts(total.latency_ms, known),
+            parts,
             total.missing,
-            interval=f"errors of whole models ({how}) and of the kernels, added in quadrature",
+            interval=f"errors of whole models ({how}) and of the kernels, added in quadrature{beyond}",
+            beyond=total.beyond,
         )
 
     def price(self, population: Population) -> FloatArray:
         """Latencies in ms of a whole population from its kernel counts, shape (n,), NaN where a cost is missing."""
         self._check_fitted()
-        return self.overhead_.total(price(population, self.costs_.costs_ms(population.kernels)), population.n_kernels)
+        costs_ms = self.costs_.costs_ms(population.kernels)
+        base_ms = self.overhead_.total(price(population, costs_ms), population.n_kernels)
+        if self.residual_ is None:
+            return base_ms
+        return base_ms * self.residual_.factor(population_composition(population, costs_ms))
 
     def state(self) -> dict[str, Any]:
         """See `CostModel`."""
@@ -219,6 +264,7 @@ class AdditiveModel(CostModel):
                 "scale": fitted.scale,
                 "residuals": list(fitted.residuals.relative),
             },
+            "residual": None if self.residual_ is None else self.residual_.to_dict(),
             "skipped": list(self.skipped_),
         }
 
@@ -231,6 +277,11 @@ class AdditiveModel(CostModel):
             float(fitted["constant_ms"]),
             float(fitted["dispatch_ms"]),
             float(fitted["scale"]),
-            Residuals(tuple(float(r) for r in fitted["residuals"]), sum(OVERHEADS[str(fitted["form"])])),
+            Residuals(
+                tuple(float(r) for r in fitted["residuals"]),
+                sum(OVERHEADS[str(fitted["form"])]) + (state["residual"] is not None),
+            ),
         )
+        residual = state["residual"]
+        self.residual_ = None if residual is None else Residual.from_dict(residual)
         self.skipped_ = tuple(str(label) for label in state["skipped"])

@@ -7,29 +7,36 @@ The life of a model, in order:
     model.predict(workloads)                       # (n,) float64 in ms, NaN where a part has no cost
     model.estimate(workload)                       # one Prediction: value, interval, parts, what is missing
 
-A model is shaped like a scikit-learn estimator, so that `sklearn.base.clone` and its kin work on it. To write one of
-your own, subclass `CostModel`, implement the four abstract methods, and run it through `tests/contracts`.
+A model is a scikit-learn estimator: whole networks are its samples, and what is measured besides them stays the same.
+
+    base = Measurements.from_table(table, "rpi5/onnxruntime-fp32-t1")
+    cross_val_score(AdditiveModel(), base.workloads, base.model_latencies_ms, params={"base": base})
+
+Energy (`energy`) and peak memory (`memory`) have models of the same shape, whose answers are named by their units. To
+write one of your own, subclass `CostModel`, implement the four abstract methods (`_fit`, `_estimate`, `state` and
+`restore`), and run it through `tests/contracts`.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from predictors.inputs import check_measurements
 from predictors.measured import Measurements
+from predictors.scikit import Predictor
 from profiler.errors import ConfigError
-from profiler.fleet.plugins import is_known
-from profiler.fleet.targets import PRECISIONS, Precision, Runtime
+from profiler.fleet.targets import Precision, Target
 from profiler.workloads.graph import Workload
 
 if TYPE_CHECKING:
+    from predictors.population import Population
     from profiler.tables.table import CostTable
 
 __all__ = ["CostModel", "PartCost", "Prediction", "Source"]
@@ -70,6 +77,8 @@ class Prediction:
         missing: labels of the parts without any cost; never counted as zero silently.
         level: nominal coverage of the interval.
         interval: in words, what the interval is made of.
+        beyond: labels of the parts whose sizes are beyond all that were measured of their sort; the interval is wider
+            for them, by a rule of thumb.
     """
 
     latency_ms: float
@@ -79,6 +88,7 @@ class Prediction:
     missing: tuple[str, ...] = ()
     level: float = 0.9
     interval: str = ""
+    beyond: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -99,6 +109,7 @@ class Prediction:
             "missing": list(self.missing),
             "level": self.level,
             "interval": self.interval,
+            "beyond": list(self.beyond),
             "by_op": [
                 {
                     "label": part.label,
@@ -112,7 +123,7 @@ class Prediction:
         }
 
 
-class CostModel(ABC):
+class CostModel(Predictor):
     """A model of the latency of workloads on one target.
 
     Hyper-parameters are the keyword arguments of `__init__`, stored unchanged under their own names. What `fit`
@@ -124,12 +135,7 @@ class CostModel(ABC):
         measurements_sha256_: hash of the rows it was fitted on.
     """
 
-    name: ClassVar[str]
     level: float
-    target_id_: str
-    runtime_: Runtime
-    precision_: Precision
-    measurements_sha256_: str
 
     # ---------------------------------------------------------------- to implement
 
@@ -145,26 +151,52 @@ class CostModel(ABC):
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
         """Predictions in the order of `workloads`; the model is fitted."""
 
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """All that `_fit` learned, as JSON-able values (floats exactly, no NaN)."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set what `state` returned."""
-
     # ---------------------------------------------------------------- fit and predict
 
-    def fit(self, table: CostTable, target_id: str) -> Self:
-        """Learn from the table's kernel rows and its model rows of split "fit".
+    @overload
+    def fit(self, table: CostTable, target_id: str, /) -> Self: ...
+    @overload
+    def fit(
+        self, workloads: Sequence[Workload], latencies_ms: ArrayLike, /, *, base: Measurements | Target
+    ) -> Self: ...
+    def fit(
+        self,
+        table: CostTable | Sequence[Workload],
+        target_id: str | ArrayLike,
+        *,
+        base: Measurements | Target | None = None,
+    ) -> Self:
+        """Learn from the table's kernel rows and its model rows of split "fit"; or from whole networks and their
+        latencies in ms, in place of those model rows.
+
+        Args:
+            table: holds the target; or n whole networks.
+            target_id: one of its targets; or (n,) latencies of the networks.
+            base: with networks: what they were measured on, or all that was measured there, of which the kernels are
+                used.
 
         Raises:
-            UnknownWorkload: where the table lacks the target, or the rows that the model needs.
+            UnknownWorkload: where the table lacks the target, or there are too few rows of the sort that the model
+                needs.
+            ConfigError: networks without `base`, or figures that nothing can be learned from.
         """
-        return self.fit_measurements(Measurements.from_table(table, target_id))
+        if isinstance(target_id, str):
+            return self.fit_measurements(Measurements.from_table(cast("CostTable", table), target_id))
+        if base is None:
+            raise ConfigError(
+                f"{type(self).__name__} was given networks and latencies, and not what they were measured on; add "
+                'base=Measurements.from_table(table, target_id), in cross_val_score as params={"base": ...}'
+            )
+        networks = list(cast("Sequence[Workload]", table))
+        return self.fit_measurements(Measurements.of_networks(networks, target_id, base))
 
     def fit_measurements(self, measurements: Measurements) -> Self:
-        """The same from rows already read, so that several models share the reading."""
+        """The same from rows already read, so that several models share the reading.
+
+        Raises:
+            UnknownWorkload, ConfigError: as `fit`.
+        """
+        check_measurements(measurements)
         self._set_target(measurements.target_id, measurements.runtime, measurements.precision)
         self._fit(measurements)
         self.measurements_sha256_ = measurements.sha256
@@ -193,81 +225,15 @@ class CostModel(ABC):
         self._check_fitted()
         return [replace(p, level=self.level) for p in self._estimate(list(workloads))]
 
-    @property
-    def fitted(self) -> bool:
-        """Whether `fit` has been called."""
-        return hasattr(self, "measurements_sha256_")
-
-    # ---------------------------------------------------------------- scikit-learn's shape
-
-    @classmethod
-    def _param_names(cls) -> list[str]:
-        parameters = inspect.signature(cls.__init__).parameters
-        return sorted(p for p in parameters if p != "self" and parameters[p].kind is not inspect.Parameter.VAR_KEYWORD)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Hyper-parameters by name."""
-        return {name: getattr(self, name) for name in self._param_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change hyper-parameters; they take effect at the next `fit`.
+    def price(self, population: Population) -> NDArray[np.float64]:
+        """Latencies in ms of a whole population from its kernel counts, shape (n,), NaN where a cost is missing.
 
         Raises:
-            ConfigError: for a name that the model does not have.
+            ConfigError: for a model that goes by other things than kernels.
         """
-        known = self._param_names()
-        for name, value in params.items():
-            if name not in known:
-                raise ConfigError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        params = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
-        return f"{type(self).__name__}({params})"
-
-    # ---------------------------------------------------------------- plain values
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fitted model as JSON-able values; `from_dict` reads it back.
-
-        Raises:
-            ConfigError: before `fit`.
-        """
-        self._check_fitted()
-        return {
-            "model": self.name,
-            "params": self.get_params(),
-            "target_id": self.target_id_,
-            "runtime": self.runtime_,
-            "precision": self.precision_,
-            "measurements_sha256": self.measurements_sha256_,
-            "state": self.state(),
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """A fitted model out of what `to_dict` returned.
-
-        Raises:
-            ConfigError: where the data is not of this model.
-        """
-        try:
-            if not is_known(str(data["runtime"])) or data["precision"] not in PRECISIONS:
-                raise ConfigError(f"unknown runtime {data['runtime']!r} or precision {data['precision']!r}")
-            model = cls(**data["params"])
-            model._set_target(str(data["target_id"]), data["runtime"], data["precision"])
-            model.restore(data["state"])
-            model.measurements_sha256_ = str(data["measurements_sha256"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a saved {cls.name!r} model: {error!r}") from None
-        return model
+        raise ConfigError(f"the {self.name} model does not go by kernels; hand its networks to predict")
 
     def _set_target(self, target_id: str, runtime: str, precision: str) -> None:
         self.target_id_ = target_id
         self.runtime_ = runtime
         self.precision_ = cast(Precision, precision)
-
-    def _check_fitted(self) -> None:
-        if not self.fitted:
-            raise ConfigError(f"{type(self).__name__} is not fitted yet; call fit(table, target_id) first")

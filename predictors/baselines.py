@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictors.base import CostModel, PartCost, Prediction
 from predictors.features import feature_matrix, workload_features
+from predictors.inputs import need_variation
 from predictors.intervals import Residuals, leave_one_out
 from predictors.measured import Measurements
+from predictors.population import Population, price
 from predictors.regressors import Roofline, nonnegative_fit, roofline_design, row_sums
 from profiler.workloads.fusion import cut
 from profiler.workloads.graph import Workload
@@ -36,7 +38,12 @@ class LineModel(CostModel):
 
     Args:
         level: nominal coverage of the intervals.
+
+    Attributes:
+        unit: what the total counts.
     """
+
+    unit: ClassVar[str]
 
     def __init__(self, level: float = 0.9) -> None:
         self.level = level
@@ -51,9 +58,16 @@ class LineModel(CostModel):
     def _fit(self, measurements: Measurements) -> None:
         measurements.need_models(self.name)
         design = self._design([m.workload for m in measurements.models])
+        need_variation(self.name, self.unit, design[:, 1], measurements.target_id)
         latency_ms, weights = measurements.model_latencies_ms, measurements.model_weights
         self.constant_ms_, self.slope_ = map(float, nonnegative_fit(design, latency_ms, weights))
         self.residuals_ = Residuals(leave_one_out(_fit_predict_line, design, latency_ms, weights), n_params=2)
+
+    def price(self, population: Population) -> FloatArray:
+        """Latencies in ms of a whole population from its kernel counts, shape (n,)."""
+        self._check_fitted()
+        amounts = np.array([self.amount(kernel.workload) for kernel in population.kernels], dtype=np.float64)
+        return self.constant_ms_ + self.slope_ * price(population, amounts)
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
         half, how = self.residuals_.half_width(self.level)
@@ -74,6 +88,7 @@ class MacsModel(LineModel):
     """A line through multiply-accumulates: the commonest stand-in for latency."""
 
     name = "macs"
+    unit = "multiply-accumulates"
 
     def amount(self, workload: Workload) -> float:
         """Multiply-accumulates of the operators that run."""
@@ -84,6 +99,7 @@ class ParamsModel(LineModel):
     """A line through the number of parameters."""
 
     name = "params"
+    unit = "parameters"
 
     def amount(self, workload: Workload) -> float:
         """Parameters of the operators that run."""
@@ -108,6 +124,7 @@ class RooflineModel(CostModel):
     def _fit(self, measurements: Measurements) -> None:
         measurements.need_models(self.name, least=4)
         design = roofline_design([self._features(m.workload) for m in measurements.models])
+        need_variation(self.name, "multiply-accumulates and bytes", design.sum(axis=1), measurements.target_id)
         latency_ms, weights = measurements.model_latencies_ms, measurements.model_weights
         self.roofline_ = Roofline()
         self.roofline_.fit_design(design, latency_ms, weights)
@@ -124,6 +141,11 @@ class RooflineModel(CostModel):
             )
             predictions.append(spread(math.fsum(costs), half, how, parts))
         return predictions
+
+    def price(self, population: Population) -> FloatArray:
+        """Latencies in ms of a whole population from its kernel counts, shape (n,)."""
+        self._check_fitted()
+        return price(population, self.roofline_.predict(feature_matrix(population.kernels)))
 
     @property
     def peak_gmacs(self) -> float:

@@ -1,97 +1,52 @@
 """From measured blocks of one target to blocks that were never measured: other widths, sizes, kernels, expansions.
 
 For targets of which there is only a table of blocks, so that a network can be scaled beyond it. What a block costs is
-taken as a sum of what it does, no coefficient below zero, fitted to relative errors:
+taken as a sum of what it does (`predictors.block_features`), no coefficient below zero, fitted to relative errors, and
+of one feature more:
 
-    kernels             convolutions, linear layers and poolings: what starting one costs
-    dense_macs          multiply-accumulates of convolutions that mix channels, and of linear layers
-    depthwise_macs      the same of depthwise convolutions, whatever their kernel: a coefficient a kernel fits no better
-                        and says nothing of kernels that were not measured
-    depthwise_bytes     what depthwise convolutions read and write
-    weight_bytes        weights of all convolutions and linear layers
-    pixels, channels    output pixels and output channels of each convolution, summed: what loops cost at their edges
-    moved_bytes         read and written by products, concatenations, splits and poolings
-    nonlinear_bytes     read and written by activations that are no clamp
-    spilled_bytes       of what convolutions write and their weights, that much which exceeds a corner (a cache)
+    spilled_bytes       of what convolutions write and their weights, that much which exceeds a corner (a cache): summed
+                        over the block, or of each convolution with what it reads
 
-Batch norms, clamps (ReLU, ReLU6) and sums of tensors count as parts of the convolutions before them. The corner is
-searched on a grid, and taken only where it explains a good deal more of the measurements: few blocks could otherwise be
-fitted by chance. Where no measured block was large enough to spill, larger ones are predicted as if they did not spill
-either.
+The corner is searched on a grid, and taken only where it explains a good deal more of the measurements: few blocks
+could otherwise be fitted by chance. So are the features that tell kernels, channels and operators apart, only where
+input shapes that were left out are predicted a good deal better. Where no measured block was large enough to spill,
+larger ones are predicted as if they did not spill either; where all had channels in multiples of 8, others as if it
+made no difference; and a depthwise kernel that no block had by what depthwise convolutions have in common.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, prod
-from typing import Any, Self
+from math import isfinite
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.block_features import ASIDE, BLOCK_FEATURES, block_features, features_and_touched
 from predictors.regressors import nonnegative_fit, row_sums
 from profiler.errors import ConfigError
-from profiler.workloads.graph import BYTES_PER_VALUE, Workload
+from profiler.workloads.graph import Workload
+from profiler.workloads.ops import Shape
 
 __all__ = ["BLOCK_FEATURES", "BlockRegressor", "block_features"]
 
 FloatArray = NDArray[np.float64]
 
-BLOCK_FEATURES: tuple[str, ...] = (
-    "kernels",
-    "dense_macs",
-    "depthwise_macs",
-    "depthwise_bytes",
-    "weight_bytes",
-    "pixels",
-    "channels",
-    "moved_bytes",
-    "nonlinear_bytes",
-)
-"""Names of the columns of `block_features` but for the last, from which `spilled_bytes` is made."""
+_RIDGE, _ASIDE_RIDGE = 1e-4, 1e-2
+_PENALTIES = np.array([_ASIDE_RIDGE if name in ASIDE else _RIDGE for name in BLOCK_FEATURES] + [_RIDGE])
 
-_FREE = frozenset({"input", "batch_norm", "relu", "relu6", "add", "identity", "flatten", "zero"})
-_NONLINEAR = frozenset({"hswish", "hsigmoid", "sigmoid", "softmax"})
-_POOLS = frozenset({"avg_pool", "max_pool", "global_avg_pool"})
+_FEWEST_SHAPES, _FOLDS = 8, 5
+_WORTH = 0.1
+"""Share of the squared error on shapes left out that further columns have to remove in order to be fitted."""
+
+Corner = Literal["block", "kernel"]
+"""What is held against a corner: the sum over a block, or each convolution by itself."""
+
 _CORNERS_BYTES = 2.0 ** np.arange(14.0, 28.0, 0.5)
 _CORNER_GAIN = 0.2
 """Share of the squared error that a corner has to remove in order to be taken."""
-_RIDGE = 1e-4
 _FEWEST_ROWS = 8
-
-
-def block_features(workload: Workload) -> dict[str, float]:
-    """What a block does, by the names of `BLOCK_FEATURES`, and `held_bytes`: what its convolutions write plus their
-    weights. Bytes are those of the Workload's own dtype, whatever the precision of the target."""
-    values = dict.fromkeys((*BLOCK_FEATURES, "held_bytes"), 0.0)
-    for index in workload.live_ops:
-        op = workload.ops[index]
-        if op.kind in ("conv2d", "linear"):
-            _add_convolution(values, workload, index)
-        elif op.kind not in _FREE:
-            moved = workload.op_bytes_read(index) + workload.op_bytes_written(index)
-            values["nonlinear_bytes" if op.kind in _NONLINEAR else "moved_bytes"] += moved
-            values["kernels"] += op.kind in _POOLS
-    return values
-
-
-def _add_convolution(values: dict[str, float], workload: Workload, index: int) -> None:
-    """Add what one convolution or linear layer does."""
-    op, written = workload.ops[index], workload.shapes[index][0]
-    bytes_written = workload.op_bytes_written(index)
-    size = BYTES_PER_VALUE[workload.dtype]
-    weights = size * sum(prod(shape) for shape in workload.param_shapes(index).values())
-    values["kernels"] += 1.0
-    values["weight_bytes"] += weights
-    values["held_bytes"] += weights + bytes_written
-    values["pixels"] += prod(written[2:])
-    values["channels"] += written[1]
-    groups = op.int("groups") if op.kind == "conv2d" else 1
-    if groups > 1 and groups == workload.input_shapes_of(index)[0][1]:
-        values["depthwise_macs"] += workload.op_macs(index)
-        values["depthwise_bytes"] += workload.op_bytes_read(index) - weights + bytes_written
-    else:
-        values["dense_macs"] += workload.op_macs(index)
 
 
 class BlockRegressor:
@@ -101,13 +56,16 @@ class BlockRegressor:
         model.predict(others)                     # (n,) ms, NaN where a block does what no measured one did
 
     Attributes:
-        coefficients: ms per unit of each of `BLOCK_FEATURES`, and of the bytes beyond the corner; shape (10,).
+        coefficients: ms per unit of each of `BLOCK_FEATURES`, and of the bytes beyond the corner;
+            shape (len(BLOCK_FEATURES) + 1,).
         corner_bytes: where spilling begins; infinite where that explains nothing.
+        corner_of: what begins to spill there.
     """
 
     def __init__(self) -> None:
         self.coefficients: FloatArray = np.zeros(0)
         self.corner_bytes = np.inf
+        self.corner_of: Corner = "block"
         self._seen: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def fit(self, workloads: Sequence[Workload], latencies_ms: Sequence[float] | FloatArray) -> Self:
@@ -127,9 +85,10 @@ class BlockRegressor:
         if bad.size:
             name = workloads[int(bad[0])].name
             raise ConfigError(f"the block {name!r} has the latency {latency_ms[bad[0]]} ms; give figures above zero")
-        design, held = _design(workloads)
-        self._seen = np.asarray(design.any(axis=0), dtype=bool)
-        self.corner_bytes, self.coefficients = _solve(design, held, latency_ms)
+        design, held, touched = _design(workloads)
+        design = design * _worthwhile(design, latency_ms, [_input_shape(workload) for workload in workloads])
+        self._seen = np.asarray(design.any(axis=0), dtype=bool) | np.array([n in ASIDE for n in BLOCK_FEATURES])
+        self.corner_of, self.corner_bytes, self.coefficients = _solve(design, held, touched, latency_ms)
         return self
 
     def predict(self, workloads: Sequence[Workload]) -> FloatArray:
@@ -141,8 +100,8 @@ class BlockRegressor:
             ConfigError: before `fit`.
         """
         self._check_fitted()
-        design, held = _design(workloads)
-        spilled = _spilled(held, self.corner_bytes)
+        design, held, touched = _design(workloads)
+        spilled = _spilled(held if self.corner_of == "block" else touched, self.corner_bytes)
         latency_ms = row_sums(np.column_stack([design, spilled]), self.coefficients)
         latency_ms[(design[:, ~self._seen] != 0.0).any(axis=1)] = np.nan
         return latency_ms
@@ -168,6 +127,7 @@ class BlockRegressor:
             "features": list(BLOCK_FEATURES),
             "coefficients": self.coefficients.tolist(),
             "corner_bytes": float(self.corner_bytes) if isfinite(self.corner_bytes) else None,
+            "corner_of": self.corner_of,
             "seen": [bool(seen) for seen in self._seen],
         }
 
@@ -185,6 +145,9 @@ class BlockRegressor:
             model.coefficients = np.array(data["coefficients"], dtype=np.float64)
             corner = data["corner_bytes"]
             model.corner_bytes = np.inf if corner is None else float(corner)
+            if data["corner_of"] not in get_args(Corner):
+                raise ValueError(f"no corner of {data['corner_of']!r}")
+            model.corner_of = data["corner_of"]
             model._seen = np.array(data["seen"], dtype=bool)
             fits = model.coefficients.shape == (len(BLOCK_FEATURES) + 1,) and model._seen.shape == (
                 len(BLOCK_FEATURES),
@@ -203,29 +166,71 @@ class BlockRegressor:
             raise ConfigError("the block model is not fitted yet; call fit(workloads, latencies_ms) first")
 
 
-def _design(workloads: Sequence[Workload]) -> tuple[FloatArray, FloatArray]:
-    """((n, len(BLOCK_FEATURES)) features, (n,) held bytes)."""
-    found = [block_features(workload) for workload in workloads]
-    rows = [[features[name] for name in BLOCK_FEATURES] for features in found]
+def _design(workloads: Sequence[Workload]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """((n, len(BLOCK_FEATURES)) features, (n, 1) held bytes, (n, most convolutions) bytes that each touches)."""
+    found = [features_and_touched(workload) for workload in workloads]
+    rows = [[features[name] for name in BLOCK_FEATURES] for features, _ in found]
     design = np.array(rows, dtype=np.float64).reshape(len(workloads), len(BLOCK_FEATURES))
-    return design, np.array([features["held_bytes"] for features in found], dtype=np.float64)
+    held = np.array([[features["held_bytes"]] for features, _ in found], dtype=np.float64).reshape(len(workloads), 1)
+    touched = np.zeros((len(workloads), max((len(of) for _, of in found), default=0)))
+    for row, (_, of) in zip(touched, found, strict=True):
+        row[: len(of)] = of
+    return design, held, touched
 
 
-def _spilled(held: FloatArray, corner_bytes: float) -> FloatArray:
-    return np.maximum(held - corner_bytes, 0.0)
+def _input_shape(workload: Workload) -> Shape:
+    return workload.shapes[workload.inputs[0]][0]
 
 
-def _solve(design: FloatArray, held: FloatArray, latency_ms: FloatArray) -> tuple[float, FloatArray]:
+def _worthwhile(design: FloatArray, latency_ms: FloatArray, shapes: Sequence[Shape]) -> FloatArray:
+    """Which columns are fitted, as ones and zeros (len(BLOCK_FEATURES),): none of those aside, those that tell kernels
+    apart, or all of them.
+
+    Whole input shapes are left out in turn, since other shapes are what a regressor is asked for: columns that tell
+    blocks apart can repeat the shapes that were measured, and be far off between them. More columns have to be better
+    by `_WORTH`.
+    """
+    own = np.array([name not in ASIDE for name in BLOCK_FEATURES], dtype=np.float64)
+    kernels = np.array([name not in ASIDE or name.startswith("k") for name in BLOCK_FEATURES], dtype=np.float64)
+    distinct = sorted(set(shapes))
+    if len(distinct) < _FEWEST_SHAPES:
+        return own
+    place = np.random.default_rng(0).permutation(len(distinct)) % _FOLDS
+    fold = np.array([place[distinct.index(shape)] for shape in shapes])
+    best, best_error = own, np.inf
+    for mask in (own, kernels, np.ones(len(BLOCK_FEATURES))):
+        error = 0.0
+        for held in range(_FOLDS):
+            out = fold == held
+            seen = design[~out] * mask
+            coefficients = nonnegative_fit(seen, latency_ms[~out], 1.0 / latency_ms[~out], _PENALTIES[:-1])
+            error += float(np.sum((row_sums(design[out] * mask, coefficients) / latency_ms[out] - 1.0) ** 2))
+        if error < (1.0 - _WORTH) * best_error:
+            best, best_error = mask, error
+    return best
+
+
+def _spilled(bytes_: FloatArray, corner_bytes: float) -> FloatArray:
+    """(n,) sums of what exceeds the corner."""
+    return np.asarray(np.maximum(bytes_ - corner_bytes, 0.0).sum(axis=1), dtype=np.float64)
+
+
+def _solve(
+    design: FloatArray, held: FloatArray, touched: FloatArray, latency_ms: FloatArray
+) -> tuple[Corner, float, FloatArray]:
     """The corner and the coefficients; no corner unless one removes `_CORNER_GAIN` of the squared relative error."""
     weights = 1.0 / latency_ms
 
-    def tried(corner_bytes: float) -> tuple[float, float, FloatArray]:
-        full = np.column_stack([design, _spilled(held, corner_bytes)])
-        coefficients = nonnegative_fit(full, latency_ms, weights, _RIDGE)
+    def tried(of: Corner, corner_bytes: float) -> tuple[float, Corner, float, FloatArray]:
+        full = np.column_stack([design, _spilled(held if of == "block" else touched, corner_bytes)])
+        coefficients = nonnegative_fit(full, latency_ms, weights, _PENALTIES)
         error = float(np.sum((row_sums(full, coefficients) * weights - 1.0) ** 2))
-        return error, corner_bytes, coefficients
+        return error, of, corner_bytes, coefficients
 
-    plain = tried(np.inf)
-    best = min((tried(float(corner)) for corner in _CORNERS_BYTES), key=lambda found: found[0])
-    _, corner_bytes, coefficients = best if best[0] < (1.0 - _CORNER_GAIN) * plain[0] else plain
-    return corner_bytes, coefficients
+    best = tried("block", np.inf)
+    # the sum over the block is asked first, and a convolution's own bytes only if they explain as much again
+    for of in get_args(Corner):
+        found = min((tried(of, float(corner)) for corner in _CORNERS_BYTES), key=lambda one: one[0])
+        if found[0] < (1.0 - _CORNER_GAIN) * best[0]:
+            best = found
+    return best[1:]

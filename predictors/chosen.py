@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from predictors.additive import AdditiveModel
 from predictors.base import Prediction
 from predictors.cuts import Isolated
-from predictors.lookup import KernelSum
+from predictors.lookup import KernelSum, add_up
 from predictors.measured import KernelPoint, Measurements
 from predictors.population import Population
 from profiler.errors import ConfigError, UnknownWorkload
@@ -38,7 +38,8 @@ class ChosenCutModel(AdditiveModel):
         cut: out of `profiler.workloads.cuts.CUTS`, but "blocks", which are no kernels.
         isolation: how the parts' costs were found: "alone", "chained", or "pairs" (of kernels in `Measurements.pairs`;
             the others chained).
-        overhead, regressors, least_rows, level: as of `AdditiveModel`; regressors serve the networks predicted as ever.
+        overhead, regressors, least_rows, residual, level: as of `AdditiveModel`; regressors serve the networks that are
+            predicted as ever.
 
     Attributes:
         usual_: the fitted `AdditiveModel`.
@@ -54,9 +55,10 @@ class ChosenCutModel(AdditiveModel):
         overhead: str = "auto",
         regressors: bool = True,
         least_rows: int = 5,
+        residual: bool = True,
         level: float = 0.9,
     ) -> None:
-        super().__init__(overhead, regressors, least_rows, level)
+        super().__init__(overhead, regressors, least_rows, residual, level)
         self.cut = cut
         self.isolation = isolation
 
@@ -74,7 +76,7 @@ class ChosenCutModel(AdditiveModel):
         self.usual_.fit_measurements(measurements)
 
     def _usual(self) -> AdditiveModel:
-        usual = AdditiveModel(self.overhead, self.regressors, self.least_rows, self.level)
+        usual = AdditiveModel(self.overhead, self.regressors, self.least_rows, self.residual, self.level)
         usual._set_target(self.target_id_, self.runtime_, self.precision_)
         return usual
 
@@ -93,13 +95,16 @@ class ChosenCutModel(AdditiveModel):
         return cut_as(workload, self.cut, self.runtime_, self.precision_)
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
-        sums = self._sums(workloads)
+        cuts = self._cuts(workloads)
+        found = self._found(cuts)
+        factors = self._factors(cuts, found)
+        sums = [add_up(kernels, found, self.level) for kernels in cuts]
         left = [place for place, total in enumerate(sums) if total.missing]
         usual = dict(zip(left, self.usual_.estimate_many([workloads[place] for place in left]), strict=True))
         return [
             replace(usual[place], interval=f"{usual[place].interval}; {self._why(total)}")
             if place in usual
-            else self._prediction(total)
+            else self._prediction(total, float(factors[place]))
             for place, total in enumerate(sums)
         ]
 

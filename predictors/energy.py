@@ -13,17 +13,11 @@ under a name in ms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from predictors.additive import AdditiveModel
-from predictors.base import CostModel
 from predictors.measured import Measurements
-from predictors.models import find_model
+from predictors.wrapped import WrappedModel
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.graph import Workload
 
@@ -65,41 +59,44 @@ class EnergyPrediction:
         return not self.missing
 
 
-class EnergyModel:
-    """A model of the energy of workloads on one target.
+class EnergyModel(WrappedModel):
+    """A model of the energy of workloads on one target; `predict` gives mJ a run, (n,), NaN where a part has none.
 
     Args:
-        model: what adds the energies up.
+        model: what adds the energies up; None for an `AdditiveModel`.
 
     Attributes:
-        name: in saved files.
-        scope_: of the energies that it was fitted on.
+        scope_: of the energies that it was fitted on; "" where it was fitted on networks that say none.
     """
 
-    name: ClassVar[str] = "energy"
-    scope_: str
+    name = "energy"
+    scope_: str = ""
 
-    def __init__(self, model: CostModel | None = None) -> None:
-        self._model = AdditiveModel() if model is None else model
-
-    def fit(self, table: CostTable, target_id: str) -> Self:
-        """Learn from the kernels and the models of split "fit" that have an energy.
+    def _read(self, table: CostTable, target_id: str) -> Measurements:
+        """The kernels and the models of split "fit" that have an energy.
 
         Raises:
-            UnknownWorkload: the table lacks the target, energies, or the rows that the model needs.
+            UnknownWorkload: the table lacks the target, or energies.
             ConfigError: its energies are of several scopes.
         """
         energies, self.scope_ = energies_of(table, target_id)
-        self._model.fit_measurements(energies)
-        return self
+        return energies
 
-    def predict(self, workloads: Sequence[Workload]) -> NDArray[np.float64]:
-        """Energies in mJ a run, shape (n,); NaN where any part of a workload has none. ConfigError before `fit`."""
-        return self._model.predict(workloads)
+    def state(self) -> dict[str, Any]:
+        """See `Predictor`."""
+        return {**super().state(), "scope": self.scope_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Predictor`."""
+        super().restore(state)
+        if not isinstance(state["scope"], str):
+            raise ConfigError(f"not a saved model of energy: its scope is {state['scope']!r}")
+        self.scope_ = state["scope"]
 
     def estimate(self, workload: Workload) -> EnergyPrediction:
         """One workload's energy with its interval and what is missing. ConfigError before `fit`."""
-        found = self._model.estimate(workload)
+        self._check_fitted()
+        found = self._inner.estimate(workload)
         return EnergyPrediction(
             energy_mj=found.latency_ms,
             low_mj=found.low_ms,
@@ -108,36 +105,6 @@ class EnergyModel:
             missing=found.missing,
             level=found.level,
         )
-
-    @property
-    def target_id_(self) -> str:
-        """What it was fitted for."""
-        return self._model.target_id_
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fitted model as JSON-able values; what it adds up with is under "of", and its figures are in mJ.
-
-        Raises:
-            ConfigError: before `fit`.
-        """
-        return {"model": self.name, "unit": "mj", "of": self._model.to_dict(), "scope": self.scope_}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """A fitted model out of what `to_dict` returned.
-
-        Raises:
-            ConfigError: where the data is not of this model.
-        """
-        try:
-            if data["unit"] != "mj" or not isinstance(data["scope"], str):
-                raise ConfigError(f"not a saved {cls.name!r} model: its unit is {data['unit']!r}, not 'mj'")
-            inner = dict(data["of"])
-            model = cls(find_model(str(inner["model"])).from_dict(inner))
-            model.scope_ = data["scope"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a saved {cls.name!r} model: {error!r}") from None
-        return model
 
 
 def energies_of(table: CostTable, target_id: str) -> tuple[Measurements, str]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.base import CostModel
-from predictors.measured import ModelPoint, model_points
+from predictors.classes import class_of, classes_of
+from predictors.measured import Measurements, ModelPoint, model_points
 from profiler.errors import ConfigError, UnknownWorkload
 
 if TYPE_CHECKING:
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
 
     from profiler.tables.table import CostTable
 
-__all__ = ["NOISE_FLOOR", "ClosureRow", "ClosureTable", "Scores", "closure", "noise_floor", "score"]
+__all__ = [
+    "NOISE_FLOOR",
+    "ClosureRow",
+    "ClosureTable",
+    "Scores",
+    "closure",
+    "noise_floor",
+    "regret",
+    "score",
+    "without_copies",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -39,6 +50,8 @@ class Scores:
         within_5, within_10: share of the n within 5 and 10 % of the measured value.
         kendall_tau: tau-b. NaN where all values are equal, or with fewer than two.
         spearman: rank correlation, likewise.
+        regret_1, regret_10: what a search for the fastest would lose by believing the predictions: how much slower than
+            the fastest of all the fastest is of the one, or of the tenth of all, predicted as fastest.
     """
 
     n: int
@@ -49,6 +62,8 @@ class Scores:
     within_10: float
     kendall_tau: float
     spearman: float
+    regret_1: float = math.nan
+    regret_10: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +177,21 @@ def score(predicted: FloatArray, measured: FloatArray) -> Scores:
         within_10=float((relative <= 0.10).sum()) / len(measured),
         kendall_tau=float(kendalltau(predicted[known], measured[known]).statistic) if ranked else math.nan,
         spearman=float(spearmanr(predicted[known], measured[known]).statistic) if ranked else math.nan,
+        regret_1=regret(predicted, measured, 1),
+        regret_10=regret(predicted, measured, -(-len(measured) // 10)),
     )
+
+
+def regret(predicted: FloatArray, measured: FloatArray, k: int) -> float:
+    """How much slower, relatively, the fastest of the k predicted as fastest is than the fastest of all (n,).
+
+    What has no prediction is never chosen; NaN where nothing has one.
+    """
+    known = np.flatnonzero(np.isfinite(predicted))
+    if not len(known):
+        return math.nan
+    believed = known[np.argsort(predicted[known], kind="stable")[:k]]
+    return float(measured[believed].min() / measured.min() - 1.0)
 
 
 def noise_floor(held_out: Sequence[ModelPoint], seed: int = 0) -> Scores:
@@ -180,6 +209,13 @@ def noise_floor(held_out: Sequence[ModelPoint], seed: int = 0) -> Scores:
     scores = [asdict(score(truth, noisy)) for noisy in drawn]
     means = {name: float(np.mean([s[name] for s in scores])) for name in scores[0] if name not in ("n", "n_missing")}
     return Scores(n=len(truth), n_missing=0, **means)
+
+
+def without_copies(held_out: Sequence[ModelPoint], measurements: Measurements) -> tuple[ModelPoint, ...]:
+    """The held-out networks that are no copies of those fitted on: that do not run the very same kernels."""
+    where = measurements.runtime, measurements.precision
+    seen = set(classes_of(measurements.workloads, *where))
+    return tuple(m for m in held_out if class_of(m.workload, *where) not in seen)
 
 
 def closure(

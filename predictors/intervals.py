@@ -16,7 +16,16 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFORMAL_LEAST", "FitPredict", "Residuals", "leave_one_out", "normal_quantile", "quadrature", "t_quantile"]
+__all__ = [
+    "CONFORMAL_LEAST",
+    "FitPredict",
+    "Residuals",
+    "conformal_quantile",
+    "leave_one_out",
+    "normal_quantile",
+    "quadrature",
+    "t_quantile",
+]
 
 CONFORMAL_LEAST = 20
 """From so many residuals on their own quantile is used, provided that it exists at the level asked for."""
@@ -53,14 +62,31 @@ class Residuals:
     def half_width(self, level: float) -> tuple[float, str]:
         """Relative half-width of the interval at `level`, and in words how it was found; infinite without residuals."""
         n = len(self.relative)
-        rank = math.ceil((n + 1) * level)
-        if n >= CONFORMAL_LEAST and rank <= n:
-            return sorted(abs(r) for r in self.relative)[rank - 1], f"conformal over {n} fit models"
         if not n:
             return math.inf, "no fit models"
-        # no factor sqrt(1 + 1/n): a left-out residual already carries the error of the fit without it
-        quantile = t_quantile(level, n - self.n_params)
-        return quantile * self.rms if math.isfinite(quantile) else math.inf, f"t-quantile over {n} fit models"
+        how = "conformal" if _is_conformal(n, level) else "t-quantile"
+        return conformal_quantile(self.relative, level, self.n_params), f"{how} over {n} fit models"
+
+
+def _is_conformal(n: int, level: float) -> bool:
+    return n >= CONFORMAL_LEAST and math.ceil((n + 1) * level) <= n
+
+
+def conformal_quantile(errors: Sequence[float], level: float, n_params: int = 0) -> float:
+    """Half-width at `level` from errors of predictions made without the row they are of, shape (n,).
+
+    The ceil((n + 1) level)-th smallest of their sizes (Vovk et al. 2005; the pooled quantile of the jackknife and of
+    CV+, Barber et al. 2021) where there are enough of them, else a t-quantile of their root mean square with
+    n - n_params degrees of freedom; infinite without any.
+    """
+    n = len(errors)
+    if not n:
+        return math.inf
+    if _is_conformal(n, level):
+        return sorted(abs(error) for error in errors)[math.ceil((n + 1) * level) - 1]
+    # no factor sqrt(1 + 1/n): a left-out residual already carries the error of the fit without it
+    quantile = t_quantile(level, n - n_params)
+    return quantile * math.sqrt(sum(e * e for e in errors) / n) if math.isfinite(quantile) else math.inf
 
 
 FitPredict = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]

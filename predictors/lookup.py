@@ -81,12 +81,14 @@ class KernelCosts:
 
 @dataclass(frozen=True, slots=True)
 class KernelSum:
-    """A workload's kernels added up: the known part, its standard deviation, the parts, and what is missing."""
+    """A workload's kernels added up: the known part, its standard deviation, the parts, what is missing, and which of
+    the estimated ones are of sizes beyond all that were measured."""
 
     latency_ms: float
     sd_ms: float
     parts: tuple[PartCost, ...]
     missing: tuple[str, ...]
+    beyond: tuple[str, ...] = ()
 
     @property
     def n_kernels(self) -> int:
@@ -103,6 +105,7 @@ def add_up(kernels: Sequence[Kernel], found: Mapping[str, KernelEstimate], level
     errors: defaultdict[str, float] = defaultdict(float)
     parts: list[PartCost] = []
     missing: list[str] = []
+    beyond: list[str] = []
     quantile = normal_quantile(level)
     for kernel in kernels:
         label, estimate = kernel.label, found.get(kernel.key)
@@ -111,11 +114,13 @@ def add_up(kernels: Sequence[Kernel], found: Mapping[str, KernelEstimate], level
             parts.append(PartCost(label, kernel.kind, math.nan, "missing"))
             continue
         measured = estimate.source == TABLE
+        if estimate.beyond > 0.0:
+            beyond.append(label)
         errors[kernel.key if measured else estimate.source] += estimate.sd_ms
         source: Source = "table" if measured else "regressor"
         parts.append(PartCost(label, kernel.kind, estimate.latency_ms, source, quantile * estimate.sd_ms))
     total = math.fsum(p.latency_ms for p in parts if p.source != "missing")
-    return KernelSum(total, quadrature(list(errors.values())), tuple(parts), tuple(missing))
+    return KernelSum(total, quadrature(list(errors.values())), tuple(parts), tuple(missing), tuple(beyond))
 
 
 class TableModel(CostModel):
@@ -137,7 +142,9 @@ class TableModel(CostModel):
         self.costs_ = KernelCosts.of(measurements.kernels, self.isolated)
         if not self.costs_.rows:
             raise UnknownWorkload(
-                f"the table has no kernel measured on {measurements.target_id}; measure some with `edgecost profile`"
+                f"the table model needs a kernel measured on {measurements.target_id} and the table has none; measure "
+                f"those of a space with `edgecost profile --target {measurements.target_id} --space nasbench201`, or "
+                "those of a file with --model FILE.onnx"
             )
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:

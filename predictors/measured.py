@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from predictors.inputs import checked_values
 from predictors.intervals import normal_quantile, t_quantile
 from profiler.errors import UnknownWorkload
 from profiler.fleet.targets import Precision, Runtime, Target
@@ -99,6 +101,38 @@ class Measurements:
         kernels, paired = _kernel_points(table, target), () if pairs is None else _kernel_points(pairs, target)
         return cls(target_id, target.runtime, target.precision, kernels, models, paired)
 
+    @classmethod
+    def of_networks(
+        cls, workloads: Sequence[Workload], latencies_ms: ArrayLike, base: Measurements | Target
+    ) -> Measurements:
+        """Whole networks with their latencies as all that is to be learned from, besides the kernels of `base`.
+
+        A network that `base` holds too keeps the uncertainty that it has there; others have none.
+
+        Args:
+            workloads: n of them; one may come several times.
+            latencies_ms: (n,).
+            base: what they were measured on, or all that was measured there.
+
+        Raises:
+            ConfigError: for another number of latencies, or one that is no number above zero.
+        """
+        known = {m.key: m for m in base.models} if isinstance(base, Measurements) else {}
+        points = tuple(
+            ModelPoint(w.key, w.name, w, float(ms), 0.0)
+            if w.key not in known
+            else replace(known[w.key], latency_ms=float(ms))
+            for w, ms in zip(workloads, checked_values(workloads, latencies_ms, "ms"), strict=True)
+        )
+        if isinstance(base, Measurements):
+            return replace(base, models=_sorted(points))
+        return cls(base.id, base.runtime, base.precision, (), _sorted(points))
+
+    @property
+    def workloads(self) -> list[Workload]:
+        """The whole models, in the order of `model_latencies_ms`."""
+        return [m.workload for m in self.models]
+
     @property
     def model_latencies_ms(self) -> NDArray[np.float64]:
         """Latencies of the whole models, shape (n,)."""
@@ -119,7 +153,8 @@ class Measurements:
         if len(self.models) < least:
             raise UnknownWorkload(
                 f"the {model} model needs {least} whole models of split 'fit' measured on {self.target_id} and the "
-                f"table has {len(self.models)}; measure more with `edgecost profile`"
+                f"table has {len(self.models)}; measure more with `edgecost profile --target {self.target_id} --space "
+                f"nasbench201 --fit-models {max(least, 10)}`, or files of your own with --model FILE.onnx"
             )
 
 

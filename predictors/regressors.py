@@ -2,6 +2,9 @@
 
 Latency adds up in milliseconds, so nothing here takes a logarithm of it. Errors count relative to the measured
 value, since that is how predictions are judged; otherwise the largest kernels would decide everything.
+
+What is not linear (trees, Gaussian processes: `predictors.corrections`) learns by how much, relatively, a sum of
+features errs: it bends that sum where there are measurements, and far from them the sum goes on alone.
 """
 
 from __future__ import annotations
@@ -12,15 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.features import EXTENSIVE, FEATURES
-from profiler.errors import StorageError
+from predictors.features import EXTENSIVE, FEATURES, SHAPED
 
 __all__ = [
-    "REGRESSORS",
-    "Forest",
     "NonNegativeRidge",
     "Regressor",
     "Roofline",
+    "WideRidge",
     "nonnegative_fit",
     "roofline_design",
     "row_sums",
@@ -29,10 +30,15 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 _EXTENSIVE_COLUMNS = [FEATURES.index(name) for name in EXTENSIVE]
+_SHAPED_COLUMNS = [FEATURES.index(name) for name in SHAPED]
 _MACS = FEATURES.index("macs")
+_WORK = [FEATURES.index(name) for name in ("work", "out_padded_macs_8")]
 _BYTES = [FEATURES.index(name) for name in ("bytes_read", "bytes_written", "weight_bytes")]
 _CORNERS = np.concatenate([[0.0], np.geomspace(1e-2, 1e4, 121)])
 """Arithmetic intensities (MACs per byte) tried as the corner of a roofline; at 0 the bytes never limit."""
+
+_ROOFS = np.geomspace(0.125, 64.0, 10)
+"""Corners of the roofs among the columns of the wide ridge."""
 
 
 class Regressor(Protocol):
@@ -51,10 +57,13 @@ class Regressor(Protocol):
         """Set what `state` returned."""
 
 
-def nonnegative_fit(design: FloatArray, target: FloatArray, weights: FloatArray, ridge: float = 0.0) -> FloatArray:
+def nonnegative_fit(
+    design: FloatArray, target: FloatArray, weights: FloatArray, ridge: float | FloatArray = 0.0
+) -> FloatArray:
     """Coefficients >= 0, shape (p,), that minimise weighted squared residuals plus a ridge penalty.
 
-    Columns are scaled to a weighted mean of one, so that the penalty and the conditioning do not depend on units.
+    Columns are scaled to a weighted mean of one, so that the penalty and the conditioning do not depend on units; the
+    penalty is one for all of them, or one each (p,).
     """
     from scipy.optimize import nnls
 
@@ -63,8 +72,8 @@ def nonnegative_fit(design: FloatArray, target: FloatArray, weights: FloatArray,
     scale[scale == 0.0] = 1.0
     rows = [weighted / scale]
     values = [target * weights]
-    if ridge > 0.0:
-        rows.append(np.sqrt(ridge * len(target)) * np.eye(design.shape[1]))
+    if np.any(np.asarray(ridge) > 0.0):
+        rows.append(np.sqrt(np.asarray(ridge) * len(target)) * np.eye(design.shape[1]))
         values.append(np.zeros(design.shape[1]))
     solution, _ = nnls(np.vstack(rows), np.concatenate(values))
     return np.asarray(solution / scale, dtype=np.float64)
@@ -81,6 +90,8 @@ class NonNegativeRidge:
     That constraint is what lets it extrapolate: it grows with a kernel's size, and no pair of large opposite
     coefficients can turn a prediction negative.
     """
+
+    width = 1 + len(EXTENSIVE)
 
     def __init__(self, ridge: float = 1e-4) -> None:
         self.ridge = ridge
@@ -104,9 +115,23 @@ class NonNegativeRidge:
     def restore(self, state: Mapping[str, Any]) -> None:
         """See `Regressor`."""
         coefficients = np.array(state["coefficients"], dtype=np.float64)
-        if coefficients.shape != (1 + len(EXTENSIVE),):
-            raise ValueError(f"{len(coefficients)} coefficients, expected {1 + len(EXTENSIVE)}")
+        if coefficients.shape != (self.width,) or not np.isfinite(coefficients).all():
+            raise ValueError(f"{len(coefficients)} coefficients, expected {self.width} finite ones")
         self.coefficients = coefficients
+
+
+class WideRidge(NonNegativeRidge):
+    """The same with the features of alignment and caches, and with roofs: max(padded work, r x bytes) for several r.
+
+    A sum of roofs with coefficients >= 0 is a roofline whose corner need not be known beforehand.
+    """
+
+    width = 1 + len(EXTENSIVE) + len(SHAPED) + len(_ROOFS)
+
+    def _design(self, features: FloatArray) -> FloatArray:
+        moved = features[:, _BYTES].sum(axis=1)
+        roofs = np.maximum(features[:, _WORK].max(axis=1)[:, None], moved[:, None] * _ROOFS[None, :])
+        return np.column_stack([super()._design(features), features[:, _SHAPED_COLUMNS], roofs])
 
 
 class Roofline:
@@ -169,74 +194,11 @@ def roofline_design(groups: list[FloatArray]) -> FloatArray:
     return np.array(rows, dtype=np.float64)
 
 
-class Forest:
-    """A tree ensemble of scikit-learn: "forest" (random forest) or "boosting" (gradient boosting).
-
-    It is stored as its training rows and fitted again on loading: trees have no form that outlives a version of
-    scikit-learn. The predictions of the training rows are stored as well, so that a version which builds other
-    trees is noticed.
-    """
-
-    def __init__(self, kind: str, trees: int = 100, seed: int = 0) -> None:
-        self.kind = kind
-        self.trees = trees
-        self.seed = seed
-        self._rows: tuple[FloatArray, FloatArray, FloatArray] | None = None
-        self._model: Any = None
-
-    def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
-        """See `Regressor`."""
-        from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
-
-        if self.kind == "forest":
-            self._model = RandomForestRegressor(n_estimators=self.trees, random_state=self.seed)
-        else:
-            self._model = GradientBoostingRegressor(
-                n_estimators=self.trees, max_depth=3, learning_rate=0.1, random_state=self.seed
-            )
-        self._rows = (features, latency_ms, weights)
-        self._model.fit(features, latency_ms, sample_weight=weights**2)
-
-    def predict(self, features: FloatArray) -> FloatArray:
-        """See `Regressor`."""
-        return np.maximum(np.asarray(self._model.predict(features), dtype=np.float64), 0.0)
-
-    def state(self) -> dict[str, Any]:
-        """The training rows and what is predicted for them."""
-        assert self._rows is not None
-        features, latency_ms, weights = self._rows
-        return {
-            "features": features.tolist(),
-            "latency_ms": latency_ms.tolist(),
-            "weights": weights.tolist(),
-            "trees": self.trees,
-            "seed": self.seed,
-            "predicted_ms": self.predict(features).tolist(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """See `Regressor`.
-
-        Raises:
-            StorageError: where the refitted trees differ from those that were saved.
-        """
-        self.trees, self.seed = int(state["trees"]), int(state["seed"])
-        features, latency_ms, weights = (
-            np.array(state[name], dtype=np.float64) for name in ("features", "latency_ms", "weights")
-        )
-        self.fit(features, latency_ms, weights)
-        if not np.allclose(self.predict(features), np.array(state["predicted_ms"]), rtol=1e-9, atol=0.0):
-            raise StorageError(
-                "the saved model holds trees that this version of scikit-learn builds differently; "
-                "fit it again from its measurements with `edgecost fit`"
-            )
-
-
-REGRESSORS: dict[str, Callable[[], Regressor]] = {
+LINEAR: dict[str, Callable[[], Regressor]] = {
     "ridge": lambda: NonNegativeRidge(1e-4),
     "stiff ridge": lambda: NonNegativeRidge(1e-2),
-    "forest": lambda: Forest("forest"),
-    "boosting": lambda: Forest("boosting"),
+    "wide ridge": lambda: WideRidge(1e-4),
+    "stiff wide ridge": lambda: WideRidge(1e-2),
     "roofline": Roofline,
 }
-"""Makers of fresh regressors by name."""
+"""Makers of fresh linear regressors by name."""

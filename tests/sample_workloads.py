@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Ref, Workload
+from profiler.workloads.ops import AttrValue
 
 NB201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """Edge operations of NAS-Bench-201, in its own order."""
@@ -56,6 +57,64 @@ def operators() -> dict[str, Workload]:
     made[b.name] = b.build(b.relu(total), b.global_avg_pool(b.mul(first, second)), total)
     return made
 
+
+def tensor_operators() -> dict[str, Workload]:
+    """The same of the kinds that take tensors of any rank; full int8 has kernels for some of them only."""
+    made: dict[str, Workload] = {}
+
+    def sample(name: str, shape: tuple[int, ...], *kinds: tuple[str, dict[str, AttrValue]]) -> None:
+        b = WorkloadBuilder(name)
+        x = b.input(shape)
+        for kind, attrs in kinds:
+            x = b.op(kind, x, **attrs)
+        made[name] = b.build(x)
+
+    for shape in (_TOKENS, _IMAGE):
+        at = f"{len(shape)} axes"
+        for kind in ("gelu", "tanh", "exp", "elu"):
+            sample(f"{kind}, {at}", shape, (kind, {}))
+        sample(f"gelu by tanh, {at}", shape, ("gelu", {"approximate": "tanh"}))
+        sample(f"sqrt, {at}", shape, ("sigmoid", {}), ("sqrt", {}))
+        sample(f"leaky_relu, {at}", shape, ("leaky_relu", {"slope": 0.1}))
+        sample(f"clip, {at}", shape, ("clip", {"low": -0.5, "high": 0.25}))
+        sample(f"clip below, {at}", shape, ("clip", {"low": -0.5}))
+        sample(f"layer_norm, {at}", shape, ("layer_norm", {"eps": 1e-5}))
+        sample(f"layer_norm of two axes, {at}", shape, ("layer_norm", {"eps": 1e-5, "axis": len(shape) - 2}))
+        sample(f"mean, {at}", shape, ("mean", {"axes": (1,)}))
+        sample(f"slice, {at}", shape, ("slice", {"axis": 2, "start": 1, "end": 6, "step": 2}))
+        sample(f"gather, {at}", shape, ("gather", {"axis": 1, "indices": (2, 0, 0)}))
+        sample(f"gather of one, {at}", shape, ("gather", {"axis": 1, "indices": (2,), "squeeze": True}))
+        sample(f"pad, {at}", shape, ("pad", {"pads": (0, 1, 2, 0)[: len(shape)] + (0, 0, 1, 3)[: len(shape)]}))
+        sample(f"softmax, {at}", shape, ("softmax", {"axis": len(shape) - 1}))
+        sample(f"linear, {at}", shape, ("linear", {"out_features": 5, "bias": True}))
+        sample(f"linear without bias, {at}", shape, ("linear", {"out_features": 5, "bias": False}))
+        for kind in ("sub", "div"):
+            b = WorkloadBuilder(f"{kind}, {at}")
+            x = b.input(shape)
+            made[b.name] = b.build(b.op(kind, x, b.op("constant", shape=(1, shape[1], *(1,) * (len(shape) - 2)))))
+        b = WorkloadBuilder(f"concat and split, {at}")
+        x = b.input(shape)
+        first = b.op("split", x, sizes=(2, shape[2] - 2), axis=2)
+        made[b.name] = b.build(b.op("concat", (first[0], 1), b.relu(first), axis=2))
+    sample("erf", _TOKENS, ("erf", {}))
+    sample("reshape of an image", _IMAGE, ("reshape", {"shape": (1, 4, 64)}), ("reshape", {"shape": (1, 2, 16, 8)}))
+    sample("transpose of tokens", _TOKENS, ("transpose", {"perm": (0, 2, 1)}))
+    sample("an image with channels last", _IMAGE, ("transpose", {"perm": (0, 2, 3, 1)}), ("layer_norm", {"eps": 1e-5}),
+           ("transpose", {"perm": (0, 3, 1, 2)}))  # fmt: skip
+    sample("an image turned", _IMAGE, ("transpose", {"perm": (0, 1, 3, 2)}), ("relu", {}))
+    for mode in ("nearest", "linear"):
+        sample(f"resize {mode}", _IMAGE, ("resize", {"size": (16, 24), "mode": mode}))
+    sample("resize corners", _IMAGE, ("resize", {"size": (11, 13), "mode": "linear", "align_corners": True}))
+    b = WorkloadBuilder("matmul")
+    x = b.op("reshape", b.input((1, 6, 24)), shape=(1, 6, 3, 8))
+    query, key = b.op("transpose", x, perm=(0, 2, 1, 3)), b.op("transpose", x, perm=(0, 2, 3, 1))
+    weights = b.op("softmax", b.op("matmul", query, key), axis=3)
+    mixed = b.op("transpose", b.op("matmul", weights, query), perm=(0, 2, 1, 3))
+    made[b.name] = b.build(b.op("reshape", mixed, shape=(1, 6, 24)))
+    return made
+
+
+_TOKENS, _IMAGE = (2, 6, 8), (1, 4, 8, 8)
 
 _CONVS: dict[str, dict[str, object]] = {
     "3x3": {"out_channels": 16, "kernel": 3},

@@ -28,6 +28,7 @@ from edgecost.cli import (
     study,
     table,
     train,
+    transfer,
     validate,
     verify,
 )
@@ -54,6 +55,7 @@ app.command("fusion")(fusion.fusion)
 app.command("fit")(fit.fit)
 app.command("validate")(validate.validate)
 app.command("predict")(predict.predict)
+app.add_typer(transfer.app, name="transfer")
 app.add_typer(search.app, name="search")
 app.add_typer(study.app, name="study")
 app.command("scale")(scale.scale)

@@ -16,6 +16,7 @@ __all__ = [
     "DevicesOption",
     "DivisorOption",
     "EffortOption",
+    "EmulatedOption",
     "MeasureOption",
     "NetworkArgument",
     "OutOption",
@@ -36,6 +37,9 @@ DevicesOption = typer.Option(
 )
 ResultsOption = typer.Option(Path("results"), "--results", help="Folder of the runs, tables and reports.")
 TargetOption = typer.Option(..., "--target", "-t", help="A target or device id; see `edgecost devices list`.")
+EmulatedOption = typer.Option(
+    False, "--with-emulated", help="Let in what emulated processors gave; such latencies say nothing about hardware."
+)
 SeedOption = typer.Option(0, "--seed", help="Seed of everything random; it is recorded.")
 
 # -------------------------------------------------------------------- S3NAS and its stages

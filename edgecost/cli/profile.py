@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from edgecost.cli.options import DevicesOption, ResultsOption, SeedOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 from profiler.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgecost.stages.profiling import Run
 
 __all__ = ["profile"]
 
@@ -51,6 +55,12 @@ def profile(
     patience_s: float = typer.Option(
         600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
     ),
+    adaptive: bool = typer.Option(
+        False, "--adaptive", help="Measure kernels at sizes chosen where predictions are worst, within --minutes."
+    ),
+    minutes: float | None = typer.Option(
+        None, "--minutes", help="With --adaptive: of the board's time, for each target [default: 30]."
+    ),
     rounds: int | None = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's."),
     run: str | None = typer.Option(None, "--run", help="Name of the run; the same name continues it."),
     devices: Path | None = DevicesOption,
@@ -84,6 +94,16 @@ def profile(
     )  # fmt: skip
     config = replace(measure_config(effort, rounds=rounds, seed=seed), energy=energy, cache="cold" if cold else "hot")
     limits = campaign_limits(effort, patience_s)
+    if adaptive:
+        from edgecost.stages.adaptive import MINUTES, profile_adaptively
+
+        budget = MINUTES if minutes is None else minutes
+        with progress("profile", quiet=json_) as bar:
+            runs = profile_adaptively(chosen, options, config, budget, results, run, bar, limits)
+        _tell(runs, results, json_)
+        return
+    if minutes is not None:
+        raise ConfigError("--minutes belongs to --adaptive; give both or neither")
     # what was chained in pairs is kept apart, since a table has one figure a kernel
     plans = [(replace(options, cuts="cuts"), results), (replace(options, cuts="pairs"), results / PAIRS)]
     # and so are repeats, which are held against the first measurement
@@ -94,6 +114,10 @@ def profile(
             for wanted, folder in (plans if cuts else [alone])
             for found in profile_targets(chosen, wanted, config, folder, run, bar, limits, connect)
         ]
+    _tell(runs, results, json_)
+
+
+def _tell(runs: list[Run], results: Path, json_: bool) -> None:
     if json_:
         emit_json([r.to_dict() for r in runs])
     else:

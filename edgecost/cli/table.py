@@ -1,4 +1,4 @@
-"""`edgecost table`: look at cost tables and take them elsewhere."""
+"""`edgecost table`: look at cost tables, make them, and take them elsewhere."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import typer
 
 from edgecost.cli.costs import read_table
-from edgecost.cli.options import ResultsOption
+from edgecost.cli.options import EmulatedOption, ResultsOption
 from edgecost.cli.output import JsonOption, emit_json, say, show_table
 from edgecost.cli.table_audit import audit
+from edgecost.cli.table_build import build
 from edgecost.cli.table_diff import diff
+from edgecost.cli.table_files import export, import_
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show, export, audit and compare cost tables.", no_args_is_help=True, rich_markup_mode=None)
-
-EmulatedOption = typer.Option(
-    False, "--with-emulated", help="Let in what emulated processors gave; such latencies say nothing about hardware."
+app = typer.Typer(
+    help="Show, build, import, export, audit and compare cost tables.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -85,24 +85,8 @@ def _energy(row: dict[str, Any]) -> str:
     return "–" if row["energy_upper_mj"] is None else f"< {row['energy_upper_mj']:.4g}"
 
 
-@app.command()
-def export(
-    file: Path = typer.Argument(..., help="Where to: a name ending in .csv, .parquet or .json."),
-    results: Path = ResultsOption,
-    with_emulated: bool = EmulatedOption,
-    json_: bool = JsonOption,
-) -> None:
-    """Write the whole table to a file.
-
-    Example: edgecost table export costs.parquet
-    """
-    table = read_table(results, with_emulated=with_emulated)
-    table.export(file)
-    if json_:
-        emit_json({"file": str(file), "rows": len(table.rows())})
-    else:
-        typer.echo(f"{len(table.rows())} rows written to {file}")
-
-
+app.command()(export)
+app.command("import")(import_)
+app.command()(build)
 app.command()(audit)
 app.command()(diff)

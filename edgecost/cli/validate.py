@@ -10,6 +10,17 @@ import typer
 from edgecost.cli.costs import read_table
 from edgecost.cli.options import ResultsOption
 from edgecost.cli.output import JsonOption, emit_json, show_table
+from edgecost.cli.protocols import (
+    OutOption,
+    ProtocolOption,
+    ProtocolSourcesOption,
+    ProtocolTargetsOption,
+    SamplesOption,
+    SeedsOption,
+    TablesOption,
+    validate_protocol,
+)
+from profiler.errors import ConfigError
 
 __all__ = ["validate"]
 
@@ -23,6 +34,16 @@ def validate(
     cuts: bool = typer.Option(
         False, "--cuts", help="Compare the ways to cut networks and to isolate their parts instead, and choose one."
     ),
+    left_out: bool = typer.Option(
+        False, "--left-out", help="Leave kernels, kinds, families and networks out in turn instead, with --seeds."
+    ),
+    protocol: str | None = ProtocolOption,
+    data: list[Path] = TablesOption,
+    sources: str | None = ProtocolSourcesOption,
+    targets: str | None = ProtocolTargetsOption,
+    samples: int | None = SamplesOption,
+    seeds: int = SeedsOption,
+    out: Path | None = OutOption,
     json_: bool = JsonOption,
 ) -> None:
     """Closure: held-out networks measured end to end against every cost model, side by side.
@@ -34,8 +55,14 @@ def validate(
     from edgecost.stages.closing import closure
     from edgecost.stages.costs import write_json
 
+    if protocol is not None:
+        validate_protocol(protocol, data, sources, targets, samples, seeds, out, json_)
+        return
     if cuts:
         _cuts(results, target, gate, json_)
+        return
+    if left_out:
+        _left_out(results, target, seeds, gate, json_)
         return
     answer = closure(read_table(results), target, results if results.is_dir() else None)
     if results.is_dir() and not target:
@@ -128,6 +155,31 @@ def _cuts(results: Path, targets: list[str], gate: float | None, json_: bool) ->
         typer.echo(answer["file"])
     chosen = [r for t in answer["targets"] for r in t["rows"] if r["chosen"]]
     if gate is not None and not all(r["mape"] <= gate for r in chosen):
+        raise typer.Exit(1)
+
+
+def _left_out(results: Path, targets: list[str], seeds: int, gate: float | None, json_: bool) -> None:
+    from edgecost.report.predictors import summary
+    from edgecost.stages.left_out import leave_out
+
+    if seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, not {seeds}")
+    answer = leave_out(results, targets, seeds)
+    found = [(t, r) for t in answer["targets"] for r in summary(t["rows"]) if r["group"] == "all"]
+    if json_:
+        emit_json(answer)
+    else:
+        names = ("rmspe", "mape", "within_5", "within_10", "kendall_tau", "spearman", "regret_1", "regret_10",
+                 "covered", "noise")  # fmt: skip
+        rows = [(_named(t), r["what"], r["model"], r["n"], *(_figure(r[name]) for name in names)) for t, r in found]
+        columns = ("target", "left out", "model", "n", "RMSPE %", "MAPE %", "within 5 %", "within 10 %", "Kendall",
+                   "Spearman", "regret %", "of a tenth %", "covered %", "noise %")  # fmt: skip
+        show_table(f"each predicted by a fit without it, {seeds} seeds", columns, rows, right=range(3, 14))
+        for note in (note for t in answer["targets"] for note in t["notes"]):
+            typer.echo(note)
+        typer.echo(answer["file"])
+    additive = [r["mape"] for _, r in found if r["what"] == "network" and r["model"] == "additive"]
+    if gate is not None and not all(mape <= gate for mape in additive):
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgecost.report import boards_figures, cuts_figures, figures, s3nas_figures, trust_figures
 from edgecost.report.collect import ReportData, collect
+from edgecost.report.predictors import draw_predictors
 from edgecost.report.spread import QUANTITIES
 
 __all__ = ["render", "write_report"]
@@ -31,6 +32,8 @@ def _draw(data: ReportData) -> dict[str, Any]:
         drawn["heat"] = figures.heat_map(data.kernels, [t["name"] for t in data.targets])
     if data.parity:
         drawn["parity"] = figures.parity(data.parity, data.parity_titles)
+    if data.predictors is not None and any(data.predictors.points.values()):
+        drawn["left_out"] = draw_predictors(data.predictors)
     if data.search is not None:
         drawn["course"] = figures.course(data.search["course"])
         drawn["evaluations"] = figures.evaluations(
@@ -87,7 +90,7 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=PackageLoader("edgecost.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    plots = dict.fromkeys(("heat", "parity", "course", "evaluations", "layers"), "") | divs
+    plots = dict.fromkeys(("heat", "parity", "left_out", "course", "evaluations", "layers"), "") | divs
     library = Resources(mode="inline", components=["bokeh"]).render_js()
     template = environment.get_template("template.html.j2")
     return template.render(data=data, plots=plots, scripts=scripts, script_library=library)

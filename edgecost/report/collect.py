@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgecost.report.closure import closure_section
 from edgecost.report.cuts import CutsSection, cuts_section
 from edgecost.report.formats import figure_text, short_names
+from edgecost.report.predictors import PredictorsSection, predictors_section
 from edgecost.report.s3nas import S3nasSection, s3nas_section
 from edgecost.report.trust import TrustSection, trust_section
 
@@ -46,6 +47,7 @@ class ReportData:
         twice: formatted rows of closure beside the noise floor by measuring twice.
         trust: spread, boards and energy, None where there is no table.
         cuts: how networks were cut, None where that was not tried.
+        predictors: what they are worth on what was left out, None where nothing was.
         search, winner, training: sections of the search, None where nothing was searched or verified.
         s3nas: the section of S3NAS, None where there is no run of it.
     """
@@ -64,6 +66,7 @@ class ReportData:
     twice: list[dict[str, Any]] = field(default_factory=list)
     trust: TrustSection | None = None
     cuts: CutsSection | None = None
+    predictors: PredictorsSection | None = None
     search: dict[str, Any] | None = None
     winner: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
@@ -108,6 +111,7 @@ def collect(results: Path) -> ReportData:
     if data.trust.spread.figures:
         data.cards.append(_gate_card(data.trust))
     data.cuts = cuts_section(results)
+    data.predictors = predictors_section(results)
     _add_search(data, table, results)
     data.s3nas = s3nas_section(results)
     if data.s3nas is not None:

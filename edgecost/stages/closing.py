@@ -39,7 +39,7 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
     from edgecost.stages.choices import USUAL, choice_of, fit_chosen
     from edgecost.stages.repeats import Repeats, family_rows, repeats_of, verdict
     from predictors.evaluate import closure as evaluate
-    from predictors.evaluate import noise_floor
+    from predictors.evaluate import noise_floor, without_copies
     from predictors.measured import Measurements, model_points
     from predictors.models import standard_models
 
@@ -65,7 +65,7 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
             model.fit_measurements(measurements)
         if chosen[target_id] != USUAL:
             models[HEADLINE_MODEL] = fit_chosen(table, target_id)[0]
-        held_out = model_points(table, target_id, "held_out")
+        held_out = without_copies(model_points(table, target_id, "held_out"), measurements)
         found = evaluate(models, table, target_id, held_out)
         rows += [_percent(row.to_dict()) for row in found.rows]
         best = models[HEADLINE_MODEL].estimate_many([p.workload for p in held_out])

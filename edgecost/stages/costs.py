@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from profiler.tables.row import ROW_KINDS, SIMULATED
 if TYPE_CHECKING:
     from predictors.additive import AdditiveModel
     from profiler.tables.table import CostTable, Row
+    from profiler.workloads.ops import Shape
 
 __all__ = [
     "HEADLINE_MODEL",
@@ -21,7 +23,6 @@ __all__ = [
     "fit_model",
     "load_table",
     "predict_energy",
-    "predict_file",
     "resolve_target",
     "row_dict",
     "table_rows",
@@ -44,14 +45,17 @@ def write_json(path: Path, data: Any) -> Path:
 
 
 def load_table(results: Path, *, with_emulated: bool = False) -> CostTable:
-    """The cost table of all runs below a folder, without those of emulated processors unless they are asked for.
+    """The cost table of all runs below a folder, without those of emulated processors unless they are asked for; or,
+    of a name ending in .json or .parquet, the table that was exported or imported there.
 
     Raises:
         StorageError: when there is no run.
-        ConfigError: when some are of simulated boards and others are not.
+        ConfigError: when some are of simulated boards and others are not, or the file is no table.
     """
     from profiler.tables.table import CostTable
 
+    if results.suffix.lower() in (".json", ".parquet") and not results.is_dir():
+        return CostTable.load(results)
     return CostTable.from_results(results, with_emulated=with_emulated)
 
 
@@ -146,6 +150,8 @@ def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None)
     from edgecost.stages.choices import fit_chosen
     from predictors.storage import save_model
 
+    if out is None and results.is_file():
+        raise ConfigError(f"--results {results} is a table and no folder; say with --out where the predictor goes")
     target_id = resolve_target(table, target)
     model, cut = fit_chosen(table, target_id)
     path = out or results / "predictors" / f"{target_id.replace('/', '-')}.json"
@@ -177,7 +183,9 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def predict_energy(table: CostTable, path: Path, target: str) -> dict[str, Any]:
+def predict_energy(
+    table: CostTable, path: Path, target: str, input_shapes: Mapping[str, Shape] | None = None
+) -> dict[str, Any]:
     """What an ONNX file draws on a target, in mJ a run; unknown operators make it a lower bound.
 
     Raises:
@@ -187,7 +195,7 @@ def predict_energy(table: CostTable, path: Path, target: str) -> dict[str, Any]:
     from profiler.workloads.importer import read_onnx
 
     target_id = resolve_target(table, target)
-    read = read_onnx(path)
+    read = read_onnx(path, input_shapes)
     found = EnergyModel().fit(table, target_id).estimate(read.workload)
     complete = found.complete and not read.unsupported
     interval = f"{found.low_mj:.3f} to {found.high_mj:.3f} mJ at {found.level:.0%}"
@@ -205,44 +213,5 @@ def predict_energy(table: CostTable, path: Path, target: str) -> dict[str, Any]:
         "sentence": f"{found.energy_mj:.3f} mJ a run above rest ({interval}; {found.scope})"
         if complete
         else f"at least {found.energy_mj:.3f} mJ a run above rest ({found.scope}): parts are not covered",
-        "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
-    }
-
-
-def predict_file(table: CostTable, path: Path, target: str) -> dict[str, Any]:
-    """What an ONNX file costs on a target, layer by layer; unknown operators make the total a lower bound."""
-    from edgecost.stages.choices import fit_chosen
-    from profiler.workloads.importer import read_onnx
-
-    target_id = resolve_target(table, target)
-    read = read_onnx(path)
-    model, cut = fit_chosen(table, target_id)
-    found = model.estimate(read.workload)
-    layers = [
-        {"label": p.label, "kind": p.kind, "latency_ms": _finite(p.latency_ms), "source": p.source} for p in found.by_op
-    ]
-    complete = found.complete and not read.unsupported
-    interval = f"{found.low_ms:.3f} to {found.high_ms:.3f} ms at {found.level:.0%}"
-    sentence = (
-        f"total {found.latency_ms:.3f} ms ({interval})"
-        if complete
-        else f"at least {found.latency_ms:.3f} ms: a lower bound, since parts are not covered"
-    )
-    return {
-        "target": target_id,
-        "model": str(path),
-        "latency_ms": found.latency_ms,
-        "low_ms": _finite(found.low_ms),
-        "high_ms": _finite(found.high_ms) if complete else None,
-        "level": found.level,
-        "complete": complete,
-        "interval": found.interval,
-        "cut": cut,
-        "macs": read.workload.macs,
-        "params": read.workload.params,
-        "layers": layers,
-        "not_covered": [*found.missing, *(f"{u.name or u.op_type}: {u.reason}" for u in read.unsupported)],
-        "unsupported": [{"name": u.name, "op_type": u.op_type, "reason": u.reason} for u in read.unsupported],
-        "sentence": sentence,
         "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
     }

@@ -18,6 +18,7 @@ from profiler.workloads.identity import digest
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
+    from profiler.workloads.given import GivenFile
     from profiler.workloads.graph import Workload
 
 __all__ = ["interval_ms", "measure_together", "measure_workload"]
@@ -35,6 +36,7 @@ def measure_workload(
     progress: Progress | None = None,
     purpose: str = "verify",
     energy: bool = False,
+    given: GivenFile | None = None,
 ) -> Row:
     """Measure a workload end to end on a target; what was journaled before is not measured again.
 
@@ -47,6 +49,7 @@ def measure_workload(
         progress: is told what happens.
         purpose: the first word of the run's name.
         energy: whether its energy is measured too; the run's name then ends in "-energy".
+        given: the file to measure, where that is not to be lowered from the workload.
 
     Raises:
         ConfigError: for a target that is not among the devices, or an unknown effort.
@@ -54,7 +57,7 @@ def measure_workload(
         MeasurementError: when the measurement failed on the board.
     """
     rows, run_dir = _measured(
-        devices, target, [workload], effort, results, progress, purpose, workload.key[:8], ROUNDS, energy
+        devices, target, [workload], effort, results, progress, purpose, workload.key[:8], ROUNDS, energy, given
     )
     row = rows[workload.key]
     if not row.has_figure:
@@ -92,6 +95,7 @@ def _measured(
     name: str,
     rounds: int,
     energy: bool = False,
+    given: GivenFile | None = None,
 ) -> tuple[dict[str, Row], Path]:
     from profiler.fleet.sessions.session import connect
     from profiler.measure.campaign import Campaign
@@ -99,11 +103,16 @@ def _measured(
     from profiler.measure.lowering import Lowerings
     from profiler.tables.table import CostTable
     from profiler.workloads.artefacts import ArtefactCache
+    from profiler.workloads.given import GivenFirst
 
     device, found = find_target(devices, target)
     config = replace(measure_config(effort), rounds=rounds, energy=energy)
     run_id = f"{purpose}-{found.id.split('/', 1)[1]}-{name}-{effort}{'-energy' if energy else ''}"
-    with Lowerings(ArtefactCache(artefact_cache())) as source, metering([(device, found)], config, connect) as session:
+    with (
+        Lowerings(ArtefactCache(artefact_cache())) as lowered,
+        metering([(device, found)], config, connect) as session,
+    ):
+        source = lowered if given is None else GivenFirst(given, lowered)
         campaign = Campaign(session or connect, source, results, config, progress)
         run = campaign.run(device, found, model_jobs(workloads), run_id)
     rows = CostTable.from_runs([run.run_dir]).rows(target_id=found.id, kind="model", with_failed=True)

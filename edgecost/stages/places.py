@@ -8,7 +8,15 @@ from pathlib import Path
 
 from profiler.errors import StorageError
 
-__all__ = ["artefact_cache", "check_writable", "data_folder", "fleet_root", "results_root", "wheel_cache"]
+__all__ = [
+    "artefact_cache",
+    "check_writable",
+    "data_folder",
+    "fleet_root",
+    "predictor_cache",
+    "results_root",
+    "wheel_cache",
+]
 
 
 def fleet_root() -> Path:
@@ -19,6 +27,11 @@ def fleet_root() -> Path:
 def artefact_cache() -> Path:
     """Lowered models, content-addressed; safe to delete."""
     return Path(".edgecost") / "artefacts"
+
+
+def predictor_cache() -> Path:
+    """Fitted predictors; safe to delete."""
+    return Path(".edgecost") / "predictors"
 
 
 def wheel_cache() -> Path:

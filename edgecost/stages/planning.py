@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     from search.spaces.base import SearchSpace
 
-__all__ = ["EFFORTS", "PlanOptions", "campaign_limits", "default_run_id", "measure_config", "plan_jobs"]
+__all__ = [
+    "EFFORTS",
+    "PlanOptions",
+    "campaign_limits",
+    "default_run_id",
+    "measure_config",
+    "plan_jobs",
+    "reference_networks",
+]
 
 EFFORTS: dict[str, MeasureConfig] = {
     "record": MeasureConfig(),
@@ -243,6 +251,33 @@ def _suite_jobs(options: PlanOptions, target: Target) -> tuple[Job, ...]:
     if options.cuts and options.part != "all":
         raise ConfigError("--cuts is about kernels, and --part networks measures none; leave one of the two out")
     return suite_jobs(options.suite, options.seed, target, options.cuts, options.part)
+
+
+def reference_networks(
+    options: PlanOptions,
+) -> tuple[tuple[Workload, ...], tuple[Workload, ...], tuple[Workload, ...]]:
+    """(covering, fit, held out): networks whose kernels a sampler is to cover, and those that are measured whole.
+
+    Of the space that the options name, or of all the spaces that come with the package; and the ONNX files.
+
+    Raises:
+        ConfigError: an unknown space, one with too few networks, or a file that cannot be read.
+        UnsupportedOperator: a file holds operators that are not known.
+    """
+    from search.spaces import SPACES
+
+    # the channel shuffles of FBNet have no form in TFLite yet: it is sampled where it is asked for
+    names = sorted(set(SPACES) - {"fbnet"}) if options.space is None else [options.space]
+    shares = [replace(options, space=name, fit_models=-(-options.fit_models // len(names)),
+                      held_out=-(-options.held_out // len(names))) for name in names]  # fmt: skip
+    files = tuple(_read_model(path) for path in options.models)
+    found = [_of_space(share) for share in shares]
+    covering = [workload for of in found for workload in of.covering]
+    # by turns, so that any number of the first is of all spaces
+    fit, held_out = ([w for group in zip(*of, strict=False) for w in group] for of in (
+        [o.fit for o in found], [o.held_out for o in found]
+    ))  # fmt: skip
+    return (*covering, *files), (*files, *fit), tuple(held_out)
 
 
 def _cut_jobs(

@@ -6,7 +6,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Run", "profile_targets", "refuse_twins"]
 
 Chosen = tuple[Device, Target]
+
+Plan = Callable[[PlanOptions, Target], tuple[Job, ...]]
+"""What is measured on a target."""
 
 _POLL_S = 0.2
 
@@ -85,6 +88,7 @@ def profile_targets(
     progress: Progress | None = None,
     limits: CampaignLimits | None = None,
     connect: SessionFactory | None = None,
+    plan: Plan | None = None,
 ) -> list[Run]:
     """Profile several targets: those of one board one after the other, boards side by side.
 
@@ -98,6 +102,7 @@ def profile_targets(
         progress: is told, by one thread at a time.
         limits: how long to build and to wait.
         connect: opens a session; by default over SSH.
+        plan: makes the jobs; by default `plan_jobs`.
 
     Raises:
         ConfigError: for options that cannot be met, or two devices with one address.
@@ -112,6 +117,7 @@ def profile_targets(
     with Lowerings(ArtefactCache(artefact_cache()), limits.build_s) as source:
         name = run_id or default_run_id(options, config)
         crew = _Crew(chosen, options, config, results, name, SharedProgress(progress or NullProgress()), limits, source)
+        crew.plan = plan or plan_jobs
         return crew.work(connect)
 
 
@@ -169,6 +175,7 @@ class _Crew:
         self._source = source
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self.plan: Plan = plan_jobs
         self._plans: dict[tuple[str, str, bool], tuple[Job, ...]] = {}
         self._ahead: list[Preparation] = []
         self._runs: dict[int, Run] = {}
@@ -259,7 +266,7 @@ class _Crew:
         with self._lock:
             key = _sort_of(target)
             if key not in self._plans:
-                self._plans[key] = plan_jobs(self._options, target)
+                self._plans[key] = self.plan(self._options, target)
             return self._plans[key]
 
     def _wait_for_lowering(self) -> None:

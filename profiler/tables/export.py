@@ -26,6 +26,8 @@ __all__ = ["TABLE_SCHEMA_VERSION", "load_contents", "write_table"]
 
 TABLE_SCHEMA_VERSION = 2
 """2 has energies with their uncertainty; what 1 calls energy_mj is what 2 calls energy_gross_mj."""
+OLDEST_SCHEMA_VERSION = 1
+"""The oldest that is still read."""
 _METADATA_KEY = b"edgecost"
 _COLUMNS = tuple(f.name for f in fields(Row))
 
@@ -55,7 +57,7 @@ def load_contents(path: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: a missing file, another ending, or not a table.
-        StorageError: the file cannot be read, or is of a newer schema.
+        StorageError: the file cannot be read, or is of a newer schema or of one that is too old.
     """
     suffix = path.suffix.lower()
     if suffix not in (".json", ".parquet"):
@@ -71,6 +73,12 @@ def load_contents(path: Path) -> dict[str, Any]:
     schema = data.get("schema") if isinstance(data, dict) else None
     if isinstance(schema, int) and schema > TABLE_SCHEMA_VERSION:
         raise StorageError(f"{path} has schema {schema}, newer than {TABLE_SCHEMA_VERSION}; update edgecost to read it")
+    if isinstance(data, dict) and "rows" in data and (not isinstance(schema, int) or schema < OLDEST_SCHEMA_VERSION):
+        said = f"schema {schema}" if isinstance(schema, int) else "no schema"
+        raise StorageError(
+            f"{path} has {said}, and tables are read from {OLDEST_SCHEMA_VERSION} on: what older ones mean by their "
+            "figures is not known; make it again from its runs with `edgecost table export`"
+        )
     try:
         return {
             "rows": [Row.from_dict(row if schema != 1 else _from_first(row)) for row in data["rows"]],

@@ -169,9 +169,9 @@ def _executed(workload: Workload, rules: Fusions) -> _Inputs:
     merged: dict[int, int] = {}
     constant: set[int] = set()
     for index, op in enumerate(workload.ops):
-        if op.kind == "zero":
+        if op.kind in ("zero", "constant"):
             constant.add(index)
-        if op.kind in ("input", "zero", "identity"):
+        if op.kind in ("input", "zero", "constant", "identity"):
             continue
         folds = rules.folds == "all" or (rules.folds == "weightless" and op.kind not in _WEIGHTED)
         if constant and folds and all(source in constant for source, _ in op.inputs):
@@ -216,7 +216,7 @@ def _groups(workload: Workload, inputs: _Inputs, folds: Mapping[int, int], rules
     return list(groups.values())
 
 
-_WEIGHTED = frozenset({"conv2d", "linear", "batch_norm"})
+_WEIGHTED = frozenset({"conv2d", "linear", "batch_norm", "layer_norm"})
 
 
 def _head(workload: Workload, index: int) -> str:
@@ -256,7 +256,12 @@ def _signature(workload: Workload, inputs: _Inputs, group: list[int], folds: Map
             continue
         refs = inputs[index]
         for ref in refs:
-            if ref not in place:
+            source = workload.ops[ref[0]]
+            if ref not in place and source.kind == "constant":
+                # in the file as the weights of a layer are, so part of the kernel and none of its inputs
+                wired.append((source.kind, source.attrs, (), ()))
+                place[ref] = len(wired) - 1
+            elif ref not in place:
                 shapes.append(workload.shape(ref))
                 place[ref] = -len(shapes)
         wired.append((op.kind, op.attrs, tuple(place[ref] for ref in refs), tuple(port for _, port in refs)))
@@ -281,7 +286,8 @@ def _normalised(signature: _Signature) -> tuple[Workload, str]:
     draft = Workload(tuple(ops), ((len(ops) - 1, 0),))
     last = len(ops) - 1
     workload = Workload(draft.ops, tuple((last, port) for port in range(len(draft.shapes[last]))))
-    return workload, "+".join(_kind(workload, index) for index in workload.compute_ops)
+    named = [index for index in workload.compute_ops if workload.ops[index].kind != "constant"]
+    return workload, "+".join(_kind(workload, index) for index in named)
 
 
 def _kind(workload: Workload, index: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Protocol
 
 from profiler.errors import ArtefactError, ConfigError
 from profiler.fleet.plugins import runtime_spec
@@ -18,7 +19,31 @@ from profiler.workloads.artefacts import Artefact
 from profiler.workloads.expected import expected_of_file
 from profiler.workloads.graph import Workload
 
-__all__ = ["GivenFile"]
+__all__ = ["GivenFile", "GivenFirst"]
+
+
+class Source(Protocol):
+    """Where campaigns get artefacts from."""
+
+    def get(self, workload: Workload, runtime: Runtime, precision: Precision) -> Artefact:
+        """The artefact of a workload for a runtime."""
+
+
+class GivenFirst:
+    """The given file for its own workload, and another source for what a campaign needs besides.
+
+    Args:
+        given: the file.
+        others: where everything else comes from.
+    """
+
+    def __init__(self, given: GivenFile, others: Source) -> None:
+        self._given, self._others = given, others
+
+    def get(self, workload: Workload, runtime: Runtime, precision: Precision) -> Artefact:
+        """The artefact of a workload for a runtime; raises what the source that has it raises."""
+        source: Source = self._given if workload.key == self._given.workload_key else self._others
+        return source.get(workload, runtime, precision)
 
 
 class GivenFile:
@@ -41,6 +66,11 @@ class GivenFile:
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
         self._path, self._workload, self._precision = path, workload, precision
+
+    @property
+    def workload_key(self) -> str:
+        """The key of what the file computes."""
+        return self._workload.key
 
     def get(self, workload: Workload, runtime: Runtime, precision: Precision) -> Artefact:
         """The file, for the workload and precision that it is of and a runtime that loads its format.

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import ArtefactError
-from profiler.workloads.builders.onnx import input_name
 from profiler.workloads.host_onnxruntime import import_onnxruntime
 
 __all__ = ["Runner", "litert_runner", "onnx_runner"]
@@ -44,8 +43,10 @@ def onnx_runner(data: bytes, what: str) -> Runner:
 
     session = guarded(lambda: onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]))
 
+    names = [value.name for value in session.get_inputs()]  # a file that was given has names of its own
+
     def run(inputs: Sequence[NDArray[np.float32]]) -> NDArray[Any]:
-        feeds = {input_name(position): array for position, array in enumerate(inputs)}
+        feeds = dict(zip(names, inputs, strict=True))
         return np.asarray(guarded(lambda: session.run(None, feeds))[0])
 
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from profiler.workloads.graph import Op, Ref
 from profiler.workloads.op import infer_shapes
 from profiler.workloads.ops import AttrValue, Shape
 
-__all__ = ["GraphReader", "Node", "Padded", "Unreadable"]
+__all__ = ["Array", "GraphReader", "Node", "Padded", "Unreadable", "operands"]
 
 Array = NDArray[Any]
 
@@ -52,11 +52,13 @@ class Padded:
         ref: the tensor without padding.
         padding: (top, left, bottom, right).
         value: what the padding holds.
+        name: of the Pad.
     """
 
     ref: Ref
     padding: tuple[int, int, int, int]
     value: float
+    name: str
 
 
 @dataclass(slots=True)
@@ -75,12 +77,14 @@ class GraphReader:
         unknown: tensors that have no value in the workload.
         done: first outputs of nodes that were drawn into an earlier op.
         readers: the nodes that read a tensor, by its name.
+        opset: the version of ONNX's own operators.
     """
 
     constants: dict[str, Array]
     nodes: tuple[Node, ...]
     known_shapes: dict[str, Shape]
     graph_outputs: frozenset[str]
+    opset: int
     ops: list[Op] = field(default_factory=list)
     shapes: list[tuple[Shape, ...]] = field(default_factory=list)
     weights: dict[int, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
@@ -107,7 +111,7 @@ class GraphReader:
         if name in self.refs:
             return self.refs[name]
         if name in self.constants:
-            self.refs[name] = self._constant_operand(name)
+            self.refs[name] = self.constant_operand(name, self.constants[name].ndim)
             return self.refs[name]
         if name in self.unknown:
             raise Unreadable(f"it depends on {name!r}, whose shape could not be inferred")
@@ -127,11 +131,21 @@ class GraphReader:
             raise Unreadable(f"its {what} is not a constant")
         return self.constants[name]
 
-    def _constant_operand(self, name: str) -> Ref:
+    def constant_operand(self, name: str, rank: int) -> Ref:
+        """A constant that an op reads beside tensors of a rank: axes of one are put before its own.
+
+        Raises:
+            Unreadable: where it holds no floating-point values, or has more axes.
+        """
         array = self.constants[name]
-        if array.ndim in (2, 4) and array.size and not array.any():
+        if array.dtype.kind != "f" or not array.size or array.ndim > rank or rank == 0:
+            raise Unreadable(f"its operand {name!r} is a constant of {array.dtype} and shape {array.shape}")
+        if array.ndim in (2, 4) and array.ndim == rank and not array.any():
             return self.emit("zero", (), name, shape=tuple(int(s) for s in array.shape))
-        raise Unreadable(f"its operand {name!r} is a constant that is not zero")
+        shape = (1,) * (rank - array.ndim) + tuple(int(s) for s in array.shape)
+        ref = self.emit("constant", (), name, shape=shape)
+        self.weights[ref[0]] = {"value": np.ascontiguousarray(array.reshape(shape), dtype=np.float32)}
+        return ref
 
     def only_reader(self, name: str) -> Node | None:
         """The one node that reads a tensor which nothing else needs, or None."""
@@ -171,3 +185,23 @@ class GraphReader:
             key: np.ascontiguousarray(array, dtype=np.float32) for key, array in weights.items() if array is not None
         }
         return ref
+
+
+def operands(reader: GraphReader, names: Sequence[str], label: str) -> list[Ref]:
+    """What an operator on several tensors reads, all of one rank: axes of one are put before those of the others.
+
+    Raises:
+        Unreadable: where one has no value in the workload.
+    """
+    refs = {name: reader.tensor(name) for name in names if name not in reader.constants}
+    ranks = [len(reader.shape(ref)) for ref in refs.values()]
+    rank = max([*ranks, *(reader.constants[name].ndim for name in names if name not in refs)])
+    found: list[Ref] = []
+    for name in names:
+        if name not in refs:
+            found.append(reader.constant_operand(name, rank))
+            continue
+        shape = reader.shape(refs[name])
+        wider = (1,) * (rank - len(shape)) + shape
+        found.append(refs[name] if wider == shape else reader.emit("reshape", (refs[name],), label, shape=wider))
+    return found

@@ -68,36 +68,43 @@ def _pool(kind: str) -> Callable[[GraphReader, Node], Sequence[Ref]]:
         window = _window(node, shape, (int(node.attrs["kernel_shape"][0]), int(node.attrs["kernel_shape"][1])), padded)
         if window.pop("dilation") != (1, 1):
             raise Unreadable("it is dilated")
+        counted = kind == "avg_pool" and (bool(node.attrs.get("count_include_pad", 0)) or padded is not None)
         if node.attrs.get("ceil_mode", 0) and not _fills(window, shape):
-            raise Unreadable("it rounds its output's size up")
+            if counted and any(window["padding"]):
+                raise Unreadable("its mean counts its padding and not what rounding its size up adds")
+            window["padding"], counted = _rounded_up(window, shape), False
         if kind == "avg_pool":
-            window["count_include_pad"] = bool(node.attrs.get("count_include_pad", 0)) or padded is not None
+            window["count_include_pad"] = counted
         return [reader.emit(kind, (ref,), node.name, **window)]
 
     return read
 
 
 def _pad(reader: GraphReader, node: Node) -> Sequence[Ref]:
-    """Nothing of its own: the convolution or pooling that reads it takes the padding over."""
+    """Nothing of its own where a convolution or pooling that reads it takes the padding over."""
     ref = reader.tensor(node.input(0))
     name = node.outputs[0]
     readers = reader.readers.get(name, [])
-    if name in reader.graph_outputs or any(r.kind not in _WINDOWS or r.input(0) != name for r in readers):
-        raise Unreadable("padding is read only before a convolution or a pooling")
+    apart = name in reader.graph_outputs or any(r.kind not in _WINDOWS or r.input(0) != name for r in readers)
+    rank = len(reader.shape(ref))
     mode = node.attrs.get("mode", b"constant")
     pads = reader.constant(node.input(1), "pads").tolist() if node.input(1) else list(node.attrs.get("pads", []))
     if node.input(3):
-        axes = [int(a) % 4 for a in reader.constant(node.input(3), "axes")]
-        full = [0] * 8
+        axes = [int(a) % rank for a in reader.constant(node.input(3), "axes")]
+        full = [0] * 2 * rank
         for place, axis in enumerate(axes):
-            full[axis], full[axis + 4] = pads[place], pads[place + len(axes)]
+            full[axis], full[axis + rank] = pads[place], pads[place + len(axes)]
         pads = full
     value = float(node.attrs.get("value", 0.0))
     if node.input(2):
         value = float(reader.constant(node.input(2), "value").reshape(()))
-    if mode not in (b"constant", "constant") or len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)) or min(pads) < 0:
-        raise Unreadable("it is not a padding of height and width by a constant")
-    reader.padded[name] = Padded(ref, (pads[2], pads[3], pads[6], pads[7]), value)
+    if mode not in (b"constant", "constant") or len(pads) != 2 * rank or min(pads) < 0:
+        raise Unreadable("it is not a padding by a constant")
+    if not any(pads):
+        return [ref]
+    if apart or rank != 4 or any(pads[i] for i in (0, 1, 4, 5)):
+        return [_written_out(reader, ref, pads, value, node.name)]
+    reader.padded[name] = Padded(ref, (pads[2], pads[3], pads[6], pads[7]), value, node.name)
     return []
 
 
@@ -106,17 +113,28 @@ def _source(reader: GraphReader, node: Node) -> tuple[Ref, _Padding | None]:
     padded = reader.padded.get(node.input(0))
     if padded is None:
         return reader.tensor(node.input(0)), None
+    own_padding = any(node.attrs.get("pads", ())) or node.attrs.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
     if node.kind == "MaxPool":
         # its own padding counts as the lowest value there is
         harmless = reader.ops[padded.ref[0]].kind in _NOT_NEGATIVE and padded.value == 0
-        if not harmless and padded.value > np.finfo(np.float32).min:
-            raise Unreadable("the padding before it takes part in the maximum")
-    elif padded.value != 0:
-        raise Unreadable(f"the padding before it holds {padded.value:g} instead of zeros")
-    own_padding = any(node.attrs.get("pads", ())) or node.attrs.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
+        takes_over = harmless or padded.value <= float(np.finfo(np.float32).min)
+        takes_over = takes_over and max(padded.padding) < min(node.attrs["kernel_shape"])
+    else:
+        takes_over = padded.value == 0
     if node.kind == "AveragePool" and own_padding and not node.attrs.get("count_include_pad", 0):
-        raise Unreadable("padding before it and padding of its own count differently in its mean")
-    return padded.ref, padded.padding
+        takes_over = False  # the two would count differently in its mean
+    if takes_over:
+        return padded.ref, padded.padding
+    if node.input(0) not in reader.refs:
+        top, left, bottom, right = padded.padding
+        pads = (0, 0, top, left, 0, 0, bottom, right)
+        reader.refs[node.input(0)] = _written_out(reader, padded.ref, pads, padded.value, padded.name)
+    return reader.refs[node.input(0)], None
+
+
+def _written_out(reader: GraphReader, ref: Ref, pads: Sequence[int], value: float, name: str) -> Ref:
+    attrs: dict[str, float] = {"value": value} if value else {}
+    return reader.emit("pad", (ref,), name, pads=tuple(int(p) for p in pads), **attrs)
 
 
 def _window(node: Node, shape: Shape, kernel: tuple[int, int], before: _Padding | None) -> dict[str, Any]:
@@ -161,6 +179,18 @@ def _fills(window: Mapping[str, Any], shape: Shape) -> bool:
         (shape[2 + axis] + pads[axis] + pads[axis + 2] - window["kernel"][axis]) % window["stride"][axis] == 0
         for axis in (0, 1)
     )
+
+
+def _rounded_up(window: Mapping[str, Any], shape: Shape) -> tuple[int, ...]:
+    """The padding with which as many windows fit as rounding up asks for; the last must begin on what there is."""
+    pads = list(window["padding"])
+    for axis in (0, 1):
+        kernel, stride, size = window["kernel"][axis], window["stride"][axis], shape[2 + axis]
+        windows = -(-(size + pads[axis] + pads[axis + 2] - kernel) // stride) + 1
+        if (windows - 1) * stride >= size + pads[axis]:
+            windows -= 1
+        pads[axis + 2] = max(pads[axis + 2], (windows - 1) * stride + kernel - size - pads[axis])
+    return tuple(pads)
 
 
 WINDOW_HANDLERS: Mapping[str, Callable[[GraphReader, Node], Sequence[Ref]]] = {

@@ -66,6 +66,10 @@ _BALLAST_BYTES_A_VALUE: dict[tuple[Runtime, Precision], int] = {("onnxruntime", 
 _MERGEABLE = frozenset({"relu", "relu6", "batch_norm", "hswish", "hsigmoid", "sigmoid"})
 """Elementwise kinds that a runtime may merge into the kernel before them when nothing else reads that one."""
 
+_NOT_CHAINED = frozenset({"mul", "div", "exp", "matmul", "reshape", "transpose"})
+"""Kinds of which a chain would end in values that are no numbers, or too small to be computed with at full speed; or of
+which a runtime makes one out of several."""
+
 _BLOCK = "block"
 """The kind of a kernel that is a block."""
 
@@ -146,11 +150,11 @@ def isolate(kernel: Kernel, runtime: Runtime, precision: Precision) -> Isolation
     work = kernel.workload
     shapes = [work.shapes[i][0] for i in work.inputs]
     outs = [work.shape(ref) for ref in work.outputs]
-    kinds = [work.ops[i].kind for i in work.compute_ops]
+    kinds = [work.ops[i].kind for i in work.compute_ops if work.ops[i].kind != "constant"]
     pools = kinds[0] in ("avg_pool", "max_pool") and (rules_of(runtime), precision) in _LAYOUT_OF_NEIGHBOURS
     additions = 2 if absorbs(_last(kernel, runtime, precision), "add", runtime, precision) else 1
     mode: Mode = "fan"
-    if len(outs) == 1 and kinds[0] != "mul" and all(shape == outs[0] for shape in shapes):
+    if len(outs) == 1 and kinds[0] not in _NOT_CHAINED and all(shape == outs[0] for shape in shapes):
         mode = "chain"
         merges = len(kinds) == 1 and kinds[0] in _MERGEABLE
         around = Surroundings(mixed=merges or pools, residual=merges, additions=additions if merges else 0)
@@ -173,7 +177,7 @@ def isolate_in_pairs(kernel: Kernel, runtime: Runtime, precision: Precision) -> 
     if len(work.inputs) != 1 or len(work.outputs) != 1 or not _has_weights(work):
         return None
     read, made = work.shapes[work.inputs[0]][0], work.shape(work.outputs[0])
-    if len(read) != len(made) or read == made or read[2:] != made[2:]:
+    if len(read) not in (2, 4) or len(read) != len(made) or read == made or read[2:] != made[2:]:
         return None
     companions = (mixer(read, made),)
     return Isolation(kernel, "chain", companions, _repeats(kernel, "chain", companions), Surroundings(back=True))

@@ -31,8 +31,11 @@ class Op:
     name: str = ""
 
     def attr(self, name: str) -> AttrValue:
-        """The value of one attribute (KeyError when the kind has none of that name)."""
-        return dict(self.attrs)[name]
+        """The value of one attribute, given or meant (KeyError when the kind has none of that name)."""
+        for given, value in self.attrs:
+            if given == name:
+                return value
+        return OP_SPECS[self.kind].optional[name]
 
     def ints(self, name: str) -> tuple[int, ...]:
         """A tuple-valued attribute."""
@@ -66,8 +69,10 @@ def infer_shapes(op: Op, index: int, shapes: Sequence[tuple[Shape, ...]]) -> tup
     if spec is None:
         raise ConfigError(f"op {index}: unknown operator kind {op.kind!r}")
     attrs = dict(op.attrs)
-    if set(attrs) != set(spec.attrs):
-        raise ConfigError(f"op {index} ({op.kind}): attributes {sorted(attrs)}, expected {sorted(spec.attrs)}")
+    try:
+        spec.check_attrs(attrs)
+    except ConfigError as error:
+        raise ConfigError(f"op {index} ({op.kind}): {error}") from None
     if (spec.arity is not None and len(op.inputs) != spec.arity) or (spec.arity is None and not op.inputs):
         wanted = ">= 1" if spec.arity is None else spec.arity
         raise ConfigError(f"op {index} ({op.kind}): {len(op.inputs)} inputs, expected {wanted}")

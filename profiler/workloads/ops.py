@@ -1,45 +1,21 @@
 """The operators a Workload may hold: what each one's output looks like, costs and carries.
 
 One `OpSpec` an operator kind, in one dict (`OP_SPECS`). Shapes are channel-first: (N, C, H, W) for images,
-(N, F) for vectors. `zero` is a constant and reads nothing, so that what it stands for can die.
-A new operator is one new entry here plus one handler in each lowering.
+(N, F) for vectors; those of `ops_tensors` take any rank. `zero` is a constant and reads nothing, so that what it
+stands for can die. A new operator is one new entry here or there plus one handler in each lowering.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from math import prod
 
 from profiler.errors import ConfigError
+from profiler.workloads.op_spec import Attrs, AttrValue, OpSpec, Shape, axis_of, broadcast, integer, ints, same
+from profiler.workloads.ops_tensors import TENSOR_SPECS
 
 __all__ = ["ACTIVATIONS", "OP_SPECS", "AttrValue", "Attrs", "OpSpec", "Shape"]
 
-AttrValue = int | float | bool | str | tuple[int, ...]
-Attrs = Mapping[str, AttrValue]
-Shape = tuple[int, ...]
-
 ACTIVATIONS = frozenset({"relu", "relu6", "hswish", "hsigmoid", "sigmoid"})
-
-
-def ints(attrs: Attrs, name: str) -> tuple[int, ...]:
-    """The tuple of integers stored under `name`."""
-    value = attrs[name]
-    if not isinstance(value, tuple):
-        raise ConfigError(f"attribute {name!r} must be a tuple of integers, not {value!r}")
-    return value
-
-
-def integer(attrs: Attrs, name: str) -> int:
-    """The integer stored under `name`."""
-    value = attrs[name]
-    if not isinstance(value, int):
-        raise ConfigError(f"attribute {name!r} must be an integer, not {value!r}")
-    return value
-
-
-def _same(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    return (inputs[0],)
 
 
 def _window(size: int, kernel: int, stride: int, before: int, after: int, dilation: int = 1) -> int:
@@ -97,23 +73,23 @@ def _conv_macs(attrs: Attrs, inputs: tuple[Shape, ...], outputs: tuple[Shape, ..
 
 def _linear_shape(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
     (shape,) = inputs
-    if len(shape) != 2:
-        raise ConfigError(f"linear needs a shape (N, features), not {shape}; put a flatten before it")
+    if len(shape) < 2:
+        raise ConfigError(f"linear needs a shape (N, ..., features), not {shape}")
     if integer(attrs, "out_features") < 1:
         raise ConfigError(f"linear: {attrs['out_features']} features must be >= 1")
-    return ((shape[0], integer(attrs, "out_features")),)
+    return ((*shape[:-1], integer(attrs, "out_features")),)
 
 
 def _linear_params(attrs: Attrs, inputs: tuple[Shape, ...]) -> dict[str, Shape]:
     out_features = integer(attrs, "out_features")
-    params: dict[str, Shape] = {"weight": (out_features, inputs[0][1])}
+    params: dict[str, Shape] = {"weight": (out_features, inputs[0][-1])}
     if attrs["bias"]:
         params["bias"] = (out_features,)
     return params
 
 
 def _linear_macs(attrs: Attrs, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    return prod(outputs[0]) * inputs[0][1]
+    return prod(outputs[0]) * inputs[0][-1]
 
 
 def _norm_params(attrs: Attrs, inputs: tuple[Shape, ...]) -> dict[str, Shape]:
@@ -121,30 +97,26 @@ def _norm_params(attrs: Attrs, inputs: tuple[Shape, ...]) -> dict[str, Shape]:
     return {"weight": channels, "bias": channels, "running_mean": channels, "running_var": channels}
 
 
-def _broadcast(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    first, second = inputs
-    if len(first) != len(second):
-        raise ConfigError(f"cannot combine shapes {first} and {second}")
-    for a, b in zip(first, second, strict=True):
-        if a != b and 1 not in (a, b):
-            raise ConfigError(f"cannot combine shapes {first} and {second}")
-    return (tuple(max(a, b) for a, b in zip(first, second, strict=True)),)
-
-
 def _concat_shape(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
     first = inputs[0]
+    axis = axis_of(attrs, first, 1)
     for other in inputs[1:]:
-        if len(other) != len(first) or other[0] != first[0] or other[2:] != first[2:]:
-            raise ConfigError(f"concat joins channels only: {first} and {other} differ elsewhere")
-    return ((first[0], sum(s[1] for s in inputs), *first[2:]),)
+        if len(other) != len(first) or other[:axis] != first[:axis] or other[axis + 1 :] != first[axis + 1 :]:
+            raise ConfigError(f"concat joins along one axis ({axis}): {first} and {other} differ elsewhere")
+    return ((*first[:axis], sum(s[axis] for s in inputs), *first[axis + 1 :]),)
 
 
 def _split_shape(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
     (shape,) = inputs
-    sizes = ints(attrs, "sizes")
-    if sum(sizes) != shape[1] or min(sizes, default=0) < 1:
-        raise ConfigError(f"split sizes {sizes} do not add up to {shape[1]} channels")
-    return tuple((shape[0], size, *shape[2:]) for size in sizes)
+    sizes, axis = ints(attrs, "sizes"), axis_of(attrs, shape, 1)
+    if sum(sizes) != shape[axis] or min(sizes, default=0) < 1:
+        raise ConfigError(f"split sizes {sizes} do not add up to {shape[axis]} on axis {axis}")
+    return tuple((*shape[:axis], size, *shape[axis + 1 :]) for size in sizes)
+
+
+def _softmax_shape(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    axis_of(attrs, inputs[0], 1)
+    return (inputs[0],)
 
 
 def _pool_shape(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -177,38 +149,8 @@ def _input_shape(attrs: Attrs, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
     return (shape,)
 
 
-def _no_params(attrs: Attrs, inputs: tuple[Shape, ...]) -> dict[str, Shape]:
-    return {}
-
-
-def _no_macs(attrs: Attrs, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    return 0
-
-
-@dataclass(frozen=True, slots=True)
-class OpSpec:
-    """What holds for every operator of one kind.
-
-    Attributes:
-        shapes: (attrs, input shapes) -> output shapes; raises ConfigError where they do not fit.
-        attrs: the names of the attributes, all of them required.
-        arity: the number of inputs, or None for one or more.
-        params: (attrs, input shapes) -> shape of every weight by name.
-        buffers: the weights that are statistics rather than trained parameters.
-        macs: multiply-accumulate operations; activations, pooling and additions count as none.
-        commutative: the order of the inputs does not matter.
-    """
-
-    shapes: Callable[[Attrs, tuple[Shape, ...]], tuple[Shape, ...]]
-    attrs: tuple[str, ...] = ()
-    arity: int | None = 1
-    params: Callable[[Attrs, tuple[Shape, ...]], dict[str, Shape]] = _no_params
-    buffers: frozenset[str] = field(default_factory=frozenset)
-    macs: Callable[[Attrs, tuple[Shape, ...], tuple[Shape, ...]], int] = _no_macs
-    commutative: bool = False
-
-
 _WINDOW = ("kernel", "stride", "padding")
+_CHANNELS: Attrs = {"axis": 1}
 
 OP_SPECS: dict[str, OpSpec] = {
     "input": OpSpec(_input_shape, ("shape", "position"), arity=0),
@@ -219,21 +161,22 @@ OP_SPECS: dict[str, OpSpec] = {
         macs=_conv_macs,
     ),
     "linear": OpSpec(_linear_shape, ("out_features", "bias"), params=_linear_params, macs=_linear_macs),
-    "batch_norm": OpSpec(_same, ("eps",), params=_norm_params, buffers=frozenset({"running_mean", "running_var"})),
-    "relu": OpSpec(_same),
-    "relu6": OpSpec(_same),
-    "hswish": OpSpec(_same),
-    "hsigmoid": OpSpec(_same),
-    "sigmoid": OpSpec(_same),
-    "softmax": OpSpec(_same),
-    "identity": OpSpec(_same),
+    "batch_norm": OpSpec(same, ("eps",), params=_norm_params, buffers=frozenset({"running_mean", "running_var"})),
+    "relu": OpSpec(same),
+    "relu6": OpSpec(same),
+    "hswish": OpSpec(same),
+    "hsigmoid": OpSpec(same),
+    "sigmoid": OpSpec(same),
+    "softmax": OpSpec(_softmax_shape, optional=_CHANNELS),
+    "identity": OpSpec(same),
     "zero": OpSpec(_input_shape, ("shape",), arity=0),
-    "add": OpSpec(_broadcast, arity=2, commutative=True),
-    "mul": OpSpec(_broadcast, arity=2, commutative=True),
-    "concat": OpSpec(_concat_shape, arity=None),
-    "split": OpSpec(_split_shape, ("sizes",)),
+    "add": OpSpec(broadcast, arity=2, commutative=True),
+    "mul": OpSpec(broadcast, arity=2, commutative=True),
+    "concat": OpSpec(_concat_shape, arity=None, optional=_CHANNELS),
+    "split": OpSpec(_split_shape, ("sizes",), optional=_CHANNELS),
     "avg_pool": OpSpec(_pool_shape, (*_WINDOW, "count_include_pad")),
     "max_pool": OpSpec(_pool_shape, _WINDOW),
     "global_avg_pool": OpSpec(_global_pool_shape),
     "flatten": OpSpec(_flatten_shape),
+    **TENSOR_SPECS,
 }

@@ -95,8 +95,8 @@ def _entrance(b: WorkloadBuilder, shape: Shape, ballast: int) -> Ref:
 
 def _mixer_attrs(shape: Shape) -> tuple[str, dict[str, AttrValue]]:
     """Kind and attributes of the layer with weights that keeps a shape at the least cost."""
-    if len(shape) == 2:
-        return "linear", {"out_features": shape[1], "bias": True}
+    if len(shape) != 4:
+        return "linear", {"out_features": shape[-1], "bias": True}
     attrs: dict[str, AttrValue] = {"out_channels": shape[1], "groups": 1, "bias": True}
     attrs |= {"kernel": (1, 1), "stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
     return "conv2d", attrs

@@ -21,14 +21,27 @@ _KEEPS_ZERO = frozenset(
         "add",
         "avg_pool",
         "concat",
+        "elu",
+        "erf",
         "flatten",
+        "gather",
+        "gelu",
         "global_avg_pool",
         "hswish",
         "identity",
+        "leaky_relu",
         "max_pool",
+        "mean",
         "relu",
         "relu6",
+        "reshape",
+        "resize",
+        "slice",
         "split",
+        "sqrt",
+        "sub",
+        "tanh",
+        "transpose",
     }
 )
 """Kinds that make zeros of nothing but zeros."""
@@ -89,7 +102,7 @@ def drop_noops(workload: Workload) -> tuple[Workload, tuple[int, ...]]:
 
 
 def _is_zero(kind: str, sources_zero: list[bool]) -> bool:
-    if kind == "mul":
+    if kind in ("mul", "matmul"):
         return any(sources_zero)
     return kind == "zero" or (kind in _KEEPS_ZERO and all(sources_zero))
 
@@ -107,7 +120,9 @@ def foldable_norms(workload: Workload) -> dict[int, int]:
         source = op.inputs[0][0]
         layer = folds.get(source, source)
         alone = workload.users[source] == (index,) and source not in leaving
-        if alone and workload.ops[layer].kind in ("conv2d", "linear"):
+        # the channels of a norm are those of a linear layer only on (N, features)
+        channels = workload.ops[layer].kind == "conv2d" or len(workload.shapes[layer][0]) == 2
+        if alone and channels and workload.ops[layer].kind in ("conv2d", "linear"):
             folds[index] = layer
     return folds
 

@@ -22,6 +22,9 @@ __all__ = ["Weights", "check_weights", "seeded_inputs", "seeded_weights"]
 Weights = Mapping[int, Mapping[str, NDArray[np.float32]]]
 """Op index -> name of the parameter -> array, in torch's layouts: convolutions OIHW, linear (out, in)."""
 
+_CONSTANT_RANGE = (0.5, 1.5)
+_CONSTANT_SECOND_MOMENT = 13.0 / 12.0
+
 _UNIFORM_SECOND_MOMENT = 1.0 / 3.0
 """Of a value drawn uniformly from [-1, 1], as `seeded_inputs` draws them."""
 
@@ -51,6 +54,12 @@ def seeded_weights(workload: Workload) -> Weights:
         arriving = _moment(workload, moments, index) or 1.0
         if workload.ops[index].kind == "batch_norm":
             weights[index] = _norm_weights(rng, shapes["weight"], arriving)
+        elif workload.ops[index].kind == "layer_norm":
+            drawn_norm = _norm_weights(rng, shapes["weight"], 1.0)
+            weights[index] = {name: drawn_norm[name] for name in shapes}
+        elif workload.ops[index].kind == "constant":
+            # away from zero, since something may be divided by it
+            weights[index] = {"value": rng.uniform(*_CONSTANT_RANGE, shapes["value"]).astype(np.float32)}
         else:
             bound = np.sqrt(3.0 / (prod(shapes["weight"][1:]) * arriving))
             weights[index] = {"weight": rng.uniform(-bound, bound, shapes["weight"]).astype(np.float32)}
@@ -99,7 +108,8 @@ def _norm_weights(
 
 def _moment(workload: Workload, moments: list[float], index: int) -> float:
     """The estimated mean square of what op `index` reads first."""
-    return moments[workload.ops[index].inputs[0][0]]
+    inputs = workload.ops[index].inputs
+    return moments[inputs[0][0]] if inputs else 1.0
 
 
 def _second_moments(workload: Workload) -> list[float]:
@@ -110,23 +120,35 @@ def _second_moments(workload: Workload) -> list[float]:
         match op.kind:
             case "input":
                 moment = _UNIFORM_SECOND_MOMENT
-            case "conv2d" | "linear" | "batch_norm":
+            case "conv2d" | "linear" | "batch_norm" | "layer_norm":
                 moment = 1.0
+            case "constant":
+                moment = _CONSTANT_SECOND_MOMENT
             case "zero":
                 moment = 0.0
-            case "relu" | "relu6" | "hswish":
+            case "relu" | "relu6" | "hswish" | "gelu" | "elu":
                 moment = arriving[0] / 2
             case "sigmoid" | "hsigmoid":
                 moment = 0.3
             case "softmax":
-                moment = 1.0 / workload.shapes[index][0][1] ** 2
-            case "add":
+                moment = 1.0 / workload.shapes[index][0][op.int("axis")] ** 2
+            case "matmul":
+                moment = prod(arriving) * workload.input_shapes_of(index)[0][-1]
+            case "tanh" | "erf":
+                moment = min(arriving[0], 1.0)
+            case "exp":
+                moment = float(np.exp(min(2.0 * arriving[0], 20.0)))
+            case "sqrt":
+                moment = float(np.sqrt(arriving[0]))
+            case "div":
+                moment = arriving[0] / (arriving[1] or 1.0)
+            case "add" | "sub":
                 moment = sum(arriving)
             case "mul":
                 moment = prod(arriving)
             case "concat":
-                channels = [shape[1] for shape in workload.input_shapes_of(index)]
-                moment = sum(m * c for m, c in zip(arriving, channels, strict=True)) / sum(channels)
+                sizes = [shape[op.int("axis")] for shape in workload.input_shapes_of(index)]
+                moment = sum(m * c for m, c in zip(arriving, sizes, strict=True)) / sum(sizes)
             case _:
                 moment = arriving[0]
         moments.append(moment)

@@ -11,13 +11,14 @@ from importlib.metadata import entry_points
 
 from profiler.errors import ConfigError
 from search.spaces.base import Architecture, SearchSpace, Taps
+from search.spaces.fbnet import FBNet
 from search.spaces.mixconv import MixConv
 from search.spaces.nasbench201 import NasBench201
 from search.spaces.supernet import read_supernet
 
-__all__ = ["SPACES", "Architecture", "MixConv", "NasBench201", "SearchSpace", "Taps", "find_space"]
+__all__ = ["SPACES", "Architecture", "FBNet", "MixConv", "NasBench201", "SearchSpace", "Taps", "find_space"]
 
-SPACES: dict[str, Callable[[], SearchSpace]] = {"mixconv": MixConv, "nasbench201": NasBench201}
+SPACES: dict[str, Callable[[], SearchSpace]] = {"fbnet": FBNet, "mixconv": MixConv, "nasbench201": NasBench201}
 """The spaces that come with the package, by name."""
 
 

@@ -137,6 +137,13 @@ class SearchSpace(ABC):
         return {}
 
     @property
+    def edge_groups(self) -> tuple[int, ...]:
+        """For every edge the group that it belongs to: edges of one group hold the same operators in the same
+        surroundings, so that what an operator costs does not depend on which of them holds it. By default each is
+        its own."""
+        return tuple(range(self.n_edges))
+
+    @property
     def size(self) -> int:
         """The number of architectures."""
         return prod(self.ops_of(edge) for edge in range(self.n_edges))

@@ -115,6 +115,11 @@ class NasBench201(SearchSpace):
             first.setdefault(self.canonical(arch), arch)
         return first
 
+    @property
+    def edge_groups(self) -> tuple[int, ...]:
+        """All edges of a cell are alike."""
+        return (0,) * self.n_edges
+
     def compact(self, arch: Architecture) -> Workload:
         """Two cells a stage: the first and all others."""
         return self.workload(arch, cells_per_stage=2)

@@ -9,8 +9,10 @@ import pytest
 
 from edgecost.stages.choices import choice_of, fit_chosen
 from edgecost.stages.closing import closure
-from edgecost.stages.costs import fit_and_save, fit_model, load_table, predict_file
+from edgecost.stages.costs import fit_and_save, fit_model, load_table
 from edgecost.stages.cuts import PAIRS
+from edgecost.stages.fitted import fitted_predictor
+from edgecost.stages.predicting import predict_file, read_model
 from predictors.additive import AdditiveModel
 from predictors.chosen import ChosenCutModel
 from predictors.storage import load_model
@@ -47,7 +49,7 @@ def test_the_recorded_choice_is_used_and_said(results: Path, tmp_path: Path) -> 
     assert (model.cut, model.isolation) == ("exported", "alone")
     file = tmp_path / "net.onnx"
     file.write_bytes(build_onnx(network(4, "net")))
-    told = predict_file(table, file, TARGET_ID)
+    told = predict_file(fitted_predictor(results, TARGET_ID), read_model(file, {}), file)
     kernels = {layer["label"].split(" ")[0] for layer in told["layers"] if layer["source"] == "table"}
     assert kernels == {"conv2d", "relu"}, "every operator apart"
     assert "exported and alone, as closure chose" in told["cut"]

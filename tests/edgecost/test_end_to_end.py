@@ -109,15 +109,50 @@ def test_predict_of_unknown_operators_is_a_lower_bound_and_exit_code_2(bench, ca
     _, call, _ = bench
     model = onnx.load_from_string(build_onnx(network("net2", 2)))
     last = model.graph.node[-1]
-    strange = helper.make_node("Erf", [last.input[0]], ["erf"], name="strange")
+    strange = helper.make_node("Sin", [last.input[0]], ["sine"], name="strange")
     model.graph.node.insert(len(model.graph.node) - 1, strange)
-    last.input[0] = "erf"
+    last.input[0] = "sine"
     onnx.save(model, "strange.onnx")
     capsys.readouterr()
     assert call("predict", "strange.onnx", "--target", "ort-fp32-t1") == 2
     shown = capsys.readouterr()
     assert "lower bound" in shown.out
-    assert "Erf" in shown.err
+    assert "Sin" in shown.err
+
+
+def test_predict_measures_the_very_file_and_prints_both(bench, capsys) -> None:
+    """One with names of its own, a dynamic batch, and weights beside it."""
+    import onnx
+
+    _, call, _ = bench
+    model = onnx.load_from_string(build_onnx(network("net3", 3)))
+    names = {"input_0": "image", "output_0": "scores"}
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    model.graph.input[0].name, model.graph.output[0].name = "image", "scores"
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(model, "own.onnx", save_as_external_data=True, location="own.bin", size_threshold=0)
+    command = ["predict", "own.onnx", "--target", "ort-fp32-t1", "--measure", "--effort", "quick"]
+    capsys.readouterr()
+    assert call(*command) == 2
+    assert "--input-shape 1,3,16,16" in capsys.readouterr().err
+    answer = output(capsys, call, *command, "--input-shape", "1,3,16,16", "--json")
+    measured = answer["measured"]
+    assert measured["low_ms"] <= measured["measured_ms"] <= measured["high_ms"]
+    assert measured["off_by"] == pytest.approx(answer["latency_ms"] / measured["measured_ms"] - 1)
+    assert measured["what"] == "the file with its weights inside and its shapes fixed"
+    (given,) = Path(".edgecost/artefacts/given").iterdir()
+    (journal,) = Path("results").glob("*/file-*/journal.jsonl")
+    hashes = [line for line in journal.read_text().splitlines() if given.stem in line]
+    assert hashes
+
+
+def test_predict_does_not_measure_what_it_has_not_read_whole(bench, capsys) -> None:
+    _, call, _ = bench
+    capsys.readouterr()
+    assert call("predict", "strange.onnx", "--target", "ort-fp32-t1", "--measure") == 2
+    assert "Sin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("content", "word"), [(b"not a model", "bad.onnx"), (b"", "bad.onnx")], ids=["text", "empty"])

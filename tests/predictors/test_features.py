@@ -31,6 +31,49 @@ def test_a_fused_convolution_is_counted_by_hand() -> None:
     assert found["macs_per_byte"] == pytest.approx(found["macs"] / moved)
 
 
+def kernel_of(c_in: int, c_out: int, groups: int = 1, size: int = 8) -> Kernel:
+    b = WorkloadBuilder()
+    return cut(b.build(b.conv2d(b.input((1, c_in, size, size)), c_out, 3, groups=groups)), "litert", "fp32")[0]
+
+
+def test_lanes_are_counted_on_both_sides() -> None:
+    found = kernel_features(kernel_of(10, 12))
+    macs = 64 * 9 * 10 * 12
+    assert found["out_padded_macs_8"] == pytest.approx(macs * 16 / 12)
+    assert found["padded_macs_8"] == pytest.approx(macs * 16 / 12 * 16 / 10)
+    assert found["padded_macs_16"] == pytest.approx(macs * 16 / 12 * 16 / 10)
+    assert found["out_padded_macs_4"] == macs
+    assert (found["odd_macs_4"], found["odd_macs_8"]) == (macs, macs)  # 10 is no multiple of four
+    assert (found["in_fill_8"], found["out_fill_16"]) == (10 / 16, 12 / 16)
+    even = kernel_features(kernel_of(16, 32))
+    assert even["padded_macs_16"] == even["macs"]
+    assert even["odd_macs_16"] == 0
+
+
+def test_a_depthwise_convolution_fills_lanes_with_its_channels() -> None:
+    found = kernel_features(kernel_of(12, 12, groups=12))
+    assert found["padded_macs_8"] == found["out_padded_macs_8"] == pytest.approx(found["macs"] * 16 / 12)
+    grouped = kernel_features(kernel_of(16, 16, groups=4))  # four channels a group
+    assert grouped["padded_macs_8"] == pytest.approx(grouped["macs"] * 4)
+
+
+def test_what_exceeds_a_cache() -> None:
+    found = kernel_features(kernel_of(64, 64, size=32))
+    touched = found["touched_bytes"]
+    assert touched == found["bytes_read"] + found["bytes_written"] + found["weight_bytes"]
+    assert 2**19 < touched < 2**20
+    assert found["spilled_512k"] == touched - 2**19
+    assert found["spilled_1024k"] == found["overflowed_1024k"] == 0
+    assert found["overflowed_512k"] == pytest.approx(touched * (touched / 2**19 - 1))
+    assert found["overflowed_32k"] == touched
+
+
+def test_what_computes_more_than_a_comparison_a_value() -> None:
+    assert kernel_features(kernels()["hswish"])["nonlinear_values"] == 6 * 4 * 4
+    assert kernel_features(kernels()["conv2d 3x3+relu"])["nonlinear_values"] == 0
+    assert kernel_features(kernels()["max_pool 2x2"])["work"] == 6 * 2 * 2 * 4
+
+
 def test_two_inputs_are_both_read() -> None:
     found = kernel_features(kernels()["mul"])
     assert found["bytes_read"] == 2 * 4 * 6 * 4 * 4

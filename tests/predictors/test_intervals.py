@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from predictors.intervals import Residuals, leave_one_out, normal_quantile, quadrature, t_quantile
+from predictors.intervals import (
+    Residuals,
+    conformal_quantile,
+    leave_one_out,
+    normal_quantile,
+    quadrature,
+    t_quantile,
+)
 from predictors.regressors import nonnegative_fit
 
 
@@ -69,3 +76,13 @@ def test_leave_one_out_does_not_see_the_row() -> None:
 def test_independent_parts_add_in_quadrature() -> None:
     assert quadrature([3.0, 4.0]) == 5.0
     assert quadrature([]) == 0.0
+
+
+def test_a_conformal_quantile_is_a_rank() -> None:
+    errors = [0.01 * (i - 10) for i in range(21)]
+    assert conformal_quantile(errors, 0.9) == pytest.approx(0.1)  # the 20th of 21
+    assert conformal_quantile(errors, 0.5) == pytest.approx(0.05)  # the 11th: sizes 0, 1, 1, 2, 2, ...
+    assert conformal_quantile([], 0.9) == math.inf
+    few = [0.1, -0.1, 0.1]
+    assert conformal_quantile(few, 0.9, 1) == pytest.approx(0.1 * t_quantile(0.9, 2))
+    assert conformal_quantile(errors, 0.99) > 0.1  # no 22nd of 21: a t-quantile instead

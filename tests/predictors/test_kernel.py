@@ -92,7 +92,7 @@ def test_cross_validation_chooses_what_predicts_best() -> None:
     # a runtime that switches algorithm with the channels: dear below, cheap above, which no sum of features says
     steps = KernelRegressor().fit([point(conv(c, s), 9.0 if c < 17 else 1.0) for c, s in shapes])
     group = steps.groups["kind conv2d 3x3"]
-    assert group.chosen in ("forest", "boosting")
+    assert group.chosen in ("process", "forest", "boosting")
     assert group.cv_mape < 0.2
     (cheap, dear) = steps.estimate([conv(26, 10), conv(10, 10)])
     assert cheap is not None
@@ -113,3 +113,63 @@ def test_one_unresolved_kernel_does_not_outweigh_all_others() -> None:
     np.testing.assert_allclose(weights, [0.5, 1.0, 1.0, 2.0, 1 / 0.075, 1 / 3.0])
     assert np.isfinite(row_weights(np.zeros(4), np.zeros(4))).all()
     assert row_weights(np.zeros(0), np.zeros(0)).shape == (0,)
+
+
+def test_a_kind_measured_rarely_borrows_its_familys_regressor() -> None:
+    def steps(c: int) -> float:
+        return 9.0 if c < 17 else 1.0
+
+    many = [(c, s) for c in (4, 8, 12, 16, 20, 24, 28, 32) for s in (4, 8, 12, 16)]
+    points = [point(conv(c, s), steps(c)) for c, s in many]
+    points += [point(conv(c, 10, kernel=5), steps(c)) for c in (6, 10, 14, 18, 22, 26)]
+    fitted = KernelRegressor().fit(points)
+    rare = fitted.groups["kind conv2d 5x5"]
+    assert rare.of == "family conv"
+    assert rare.n == 6
+    assert len(rare.errors) == 6
+    assert fitted.groups["kind conv2d 3x3"].of == ""
+    again = KernelRegressor().restore(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    asked = [conv(12, 12, kernel=5), conv(28, 6, kernel=5), conv(12, 12)]
+    assert again.estimate(asked) == fitted.estimate(asked)
+    assert again.groups["kind conv2d 5x5"].regressor is again.groups["family conv"].regressor
+
+
+def test_sizes_beyond_the_measured_ones_are_flagged_and_wider() -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(c, s) for c in (4, 8, 12, 16, 24) for s in (4, 6, 8, 12, 16)]
+    points = [point(conv(c, s), linear_ms(conv(c, s)) * (1 + 0.1 * rng.standard_normal())) for c, s in shapes]
+    fitted = KernelRegressor().fit(points)
+    inside, outside = fitted.estimate([conv(20, 10), conv(96, 32)])
+    assert inside is not None
+    assert outside is not None
+    assert inside.beyond == 0.0
+    assert outside.beyond > 1.0
+    low, high = fitted.interval(inside, 0.9)
+    far_low, far_high = fitted.interval(outside, 0.9)
+    assert low < inside.latency_ms < high
+    assert (far_high - far_low) / outside.latency_ms > 1.9 * (high - low) / inside.latency_ms
+    wider_low, wider_high = fitted.interval(inside, 0.99)
+    assert wider_low <= low < high <= wider_high
+
+
+def test_intervals_hold_as_many_as_they_say() -> None:
+    rng = np.random.default_rng(1)
+    kernels = [conv(c, s) for c in range(4, 44, 2) for s in range(4, 24, 2)]
+    noisy = [point(k, linear_ms(k) * float(np.exp(0.1 * rng.standard_normal()))) for k in kernels]
+    order = rng.permutation(len(noisy))
+    fitted = KernelRegressor(("ridge",)).fit([noisy[i] for i in order[:60]])
+    unseen = [noisy[i] for i in order[60:]]
+    held = 0
+    for estimate, seen in zip(fitted.estimate([p.kernel for p in unseen]), unseen, strict=True):
+        assert estimate is not None
+        low, high = fitted.interval(estimate, 0.8)
+        held += low <= seen.latency_ms <= high
+    assert 0.7 < held / len(unseen) < 0.9
+
+
+def test_every_kernel_is_predicted_without_itself() -> None:
+    points = [point(conv(c, s), linear_ms(conv(c, s))) for c, s in SHAPES]
+    odd = conv(10, 10)
+    fitted = KernelRegressor(("ridge",)).fit([*points, point(odd, 3.0 * linear_ms(odd))])
+    assert set(fitted.left_out) == {p.key for p in points} | {odd.key}
+    assert fitted.left_out[odd.key] > 0.4

@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 
 from predictors.features import EXTENSIVE, FEATURES
 from predictors.regressors import (
-    REGRESSORS,
-    Forest,
+    LINEAR,
     NonNegativeRidge,
     Roofline,
+    WideRidge,
     nonnegative_fit,
     roofline_design,
     row_sums,
 )
-from profiler.errors import StorageError
 
 MACS, READ = FEATURES.index("macs"), FEATURES.index("bytes_read")
 
@@ -93,35 +92,25 @@ def test_the_roofline_of_a_group_is_the_sum_over_its_kernels() -> None:
     np.testing.assert_allclose(roofline.predict_design(design), [roofline.predict(g).sum() for g in groups])
 
 
-@pytest.mark.parametrize("name", sorted(REGRESSORS))
+@pytest.mark.parametrize("name", sorted(LINEAR))
 def test_the_plain_form_predicts_the_same(name: str) -> None:
     features = random_features(25)
     latency = 0.01 + 1e-6 * features[:, MACS]
-    first = REGRESSORS[name]()
+    first = LINEAR[name]()
     first.fit(features, latency, 1.0 / latency)
-    second = REGRESSORS[name]()
+    second = LINEAR[name]()
     second.restore(json.loads(json.dumps(first.state(), allow_nan=False)))
     unseen = random_features(10, seed=1)
     np.testing.assert_array_equal(second.predict(unseen), first.predict(unseen))
     assert (first.predict(unseen) >= 0.0).all()
 
 
-def test_trees_that_come_out_differently_are_noticed() -> None:
-    features = random_features(25)
-    forest = Forest("boosting", trees=5)
-    forest.fit(features, features[:, MACS] / 1e5, np.ones(25))
-    state = forest.state()
-    state["predicted_ms"] = [1.01 * v for v in state["predicted_ms"]]
-    with pytest.raises(StorageError, match="scikit-learn"):
-        Forest("boosting").restore(state)
-
-
-@pytest.mark.parametrize("name", ["ridge", "boosting"])
+@pytest.mark.parametrize("name", ["ridge", "wide ridge"])
 def test_weights_decide_between_rows_that_disagree(name: str) -> None:
     features = np.repeat(random_features(1), 20, axis=0)
     latency = np.array([1.0, 3.0] * 10)
     for believed, weights in ((1.0, [1.0, 1e-3]), (3.0, [1e-3, 1.0])):
-        regressor = REGRESSORS[name]()
+        regressor = LINEAR[name]()
         regressor.fit(features, latency, np.array(weights * 10))
         assert regressor.predict(features[:1])[0] == pytest.approx(believed, rel=0.02)
 
@@ -129,3 +118,26 @@ def test_weights_decide_between_rows_that_disagree(name: str) -> None:
 def test_a_ridge_of_other_features_is_refused() -> None:
     with pytest.raises(ValueError, match=str(1 + len(EXTENSIVE))):
         NonNegativeRidge().restore({"coefficients": [1.0, 2.0]})
+
+
+def test_a_wide_ridge_knows_lanes_and_caches() -> None:
+    features = random_features(120)
+    columns = {name: features[:, FEATURES.index(name)] for name in FEATURES}
+    columns["spilled_512k"][:] = np.maximum(columns["touched_bytes"] - 2.0**19, 0.0)
+    latency = 0.01 + 1e-6 * columns["padded_macs_16"] + 4e-6 * columns["spilled_512k"]
+    half = np.arange(120) % 2 == 0
+    errors = {}
+    for name, ridge in (("plain", NonNegativeRidge(1e-6)), ("wide", WideRidge(1e-6))):
+        ridge.fit(features[half], latency[half], 1.0 / latency[half])
+        errors[name] = float(np.abs(ridge.predict(features[~half]) / latency[~half] - 1.0).mean())
+    assert errors["wide"] < 0.03 < errors["plain"]
+
+
+def test_roofs_of_a_wide_ridge_are_a_roofline() -> None:
+    features = random_features(80)
+    moved = features[:, [FEATURES.index(n) for n in ("bytes_read", "bytes_written", "weight_bytes")]].sum(axis=1)
+    work = features[:, [FEATURES.index(n) for n in ("work", "out_padded_macs_8")]].max(axis=1)
+    latency = 0.004 + np.maximum(work * 2e-6, moved * 1e-6)
+    ridge = WideRidge(1e-6)
+    ridge.fit(features[:60], latency[:60], 1.0 / latency[:60])
+    np.testing.assert_allclose(ridge.predict(features[60:]), latency[60:], rtol=0.03)

@@ -13,7 +13,8 @@ from predictors.baselines import MacsModel
 from predictors.energy import EnergyModel
 from predictors.lookup import TableModel
 from predictors.measured import Measurements
-from predictors.storage import MODEL_SCHEMA, load_energy_model, load_model, save_model, stale_sources
+from predictors.models import OTHER_COSTS
+from predictors.storage import MODEL_SCHEMA, load_cost_model, load_energy_model, load_model, save_model, stale_sources
 from profiler.errors import ConfigError, StorageError
 from profiler.tables.table import CostTable
 from tests.contracts.simulated_target import TARGET, networks, simulated_table
@@ -72,7 +73,7 @@ def test_a_model_of_energy_predicts_the_same_from_its_file(tmp_path: Path, inner
 def test_millijoules_are_never_read_as_milliseconds(saved: Path, tmp_path: Path) -> None:
     save_model(EnergyModel().fit(metered_table(), TARGET.id), tmp_path / "e.json")
     with pytest.raises(ConfigError, match=r"e\.json is a model of energy"):
-        load_model(tmp_path / "e.json")
+        load_cost_model(tmp_path / "e.json")
     with pytest.raises(ConfigError, match=r"m\.json is no model of energy; .*--cost energy"):
         load_energy_model(saved)
     with pytest.raises(ConfigError, match="not fitted"):
@@ -80,13 +81,12 @@ def test_millijoules_are_never_read_as_milliseconds(saved: Path, tmp_path: Path)
     assert not (tmp_path / "never.json").exists()
 
 
-@pytest.mark.parametrize(
-    "change", [{"unit": "ms"}, {"scope": None}, {"of": {"model": "oracle"}}, {"of": 3}, {"of": {}}]
-)
+@pytest.mark.parametrize("change", [{"scope": None}, {"model": {"model": "oracle"}}, {"model": 3}, {"model": {}}])
 def test_a_damaged_model_of_energy_is_refused_by_name(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "e.json"
     save_model(EnergyModel().fit(metered_table(), TARGET.id), path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "state": {**data["state"], **change}}))
     with pytest.raises(ConfigError, match=r"e\.json"):
         load_energy_model(path)
 
@@ -104,6 +104,7 @@ def test_changed_and_lost_sources_are_stale(saved: Path, tmp_path: Path) -> None
     ("change", "error", "says"),
     [
         ({"schema": MODEL_SCHEMA + 1}, StorageError, "update edgecost"),
+        ({"schema": 0}, StorageError, "oldest that is read is 1"),
         ({"schema": None}, ConfigError, "not a saved model"),
         ({"model": "oracle"}, ConfigError, "oracle"),
         ({"state": {"slope": 1.0}}, ConfigError, "constant_ms"),
@@ -151,3 +152,50 @@ def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Mon
         save_model(model, saved)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == ["m.json"]
+
+
+def test_the_versions_that_did_the_fit_are_in_the_file(saved: Path) -> None:
+    from importlib.metadata import version
+
+    found = json.loads(saved.read_text())["libraries"]
+    assert found == {name: version(name) for name in ("numpy", "scipy", "scikit-learn")}
+
+
+def test_coefficients_predict_the_same_under_any_version(saved: Path) -> None:
+    nets = networks(5, seed=3)
+    before = load_model(saved).predict(nets)
+    data = json.loads(saved.read_text())
+    for other in ({"numpy": "1.26.0", "scikit-learn": "0.24.0"}, None):
+        saved.write_text(json.dumps({**data, "libraries": other}))
+        np.testing.assert_array_equal(load_model(saved).predict(nets), before)
+    del data["libraries"]  # files from before there was any
+    saved.write_text(json.dumps(data))
+    np.testing.assert_array_equal(load_model(saved).predict(nets), before)
+
+
+def test_trees_that_come_out_differently_are_refused_with_both_versions(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(cls: object, data: dict[str, object]) -> None:
+        raise StorageError("trees that this version builds differently")
+
+    monkeypatch.setattr(MacsModel, "from_dict", classmethod(refuse))
+    data = json.loads(saved.read_text())
+    data["libraries"]["scikit-learn"] = "0.24.0"
+    saved.write_text(json.dumps(data))
+    with pytest.raises(StorageError, match=r"m\.json.*builds differently.*saved under scikit-learn 0\.24\.0"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("cost", ["energy", "memory"])
+def test_models_of_other_costs_are_kept_alike(cost: str, tmp_path: Path) -> None:
+    plain = simulated_table(n_fit=6, n_held=2)
+    rows = [replace(r, energy_mj=r.latency_ns / 1e6, energy_scope="wall") for r in plain.all_rows]
+    table = CostTable(rows, plain.workloads, plain.targets)
+    model = OTHER_COSTS[cost]().fit(table, TARGET.id)
+    save_model(model, tmp_path / "m.json")
+    again = load_model(tmp_path / "m.json")
+    assert type(again) is OTHER_COSTS[cost]
+    nets = networks(4, seed=9)
+    np.testing.assert_array_equal(again.predict(nets), model.predict(nets))
+    assert again.estimate(nets[0]) == model.estimate(nets[0])

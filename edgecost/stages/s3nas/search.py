@@ -13,6 +13,7 @@ from edgecost.stages.s3nas.demand import Budgets
 from edgecost.stages.s3nas.files import folder_name, network_facts, write_stage
 from edgecost.stages.s3nas.train import TrainOptions
 from edgecost.stages.spaces import mixconv_of
+from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
     from profiler.measure.progress import Progress
@@ -69,6 +70,8 @@ class SearchOptions:
 def run_folder(results: Path, options: SearchOptions, final: Budgets) -> Path:
     """Where a search's files go by default: RESULTS/s3nas/SUPERNET-TARGETS-BUDGETS-sSEED."""
     name = mixconv_of(options.supernet).supernet.name
+    if results.is_file():
+        raise ConfigError(f"--results {results} is a table and no folder; say with --out where the search goes")
     return results / "s3nas" / folder_name(name, final.targets, final.values, final.unit, options.training.seed)
 
 

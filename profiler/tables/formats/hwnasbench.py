@@ -23,7 +23,16 @@ from typing import Any
 
 from profiler.errors import ConfigError
 
-__all__ = ["FBNET_OPERATORS", "FILE_NAME", "FbnetBlock", "FbnetPlace", "FbnetTable", "fbnet_places", "read_hwnasbench"]
+__all__ = [
+    "CONSTANT_KEY",
+    "FBNET_OPERATORS",
+    "FILE_NAME",
+    "FbnetBlock",
+    "FbnetPlace",
+    "FbnetTable",
+    "fbnet_places",
+    "read_hwnasbench",
+]
 
 FILE_NAME = "hwnasbench_fbnet_lut_cifar100_recovered.parquet"
 
@@ -44,7 +53,8 @@ _STAGES = ((16, 1, 1), (24, 4, 1), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4,
 _COLUMNS = (
     "device", "key", "latency_ms", "block", "h", "w", "cin", "cout", "expand", "kernel", "stride", "group", "absolute",
 )  # fmt: skip
-_CONSTANT = "CONST_stem_head_fc"
+CONSTANT_KEY = "CONST_stem_head_fc"
+"""The key of what every network takes besides its layers."""
 _MOST_ROWS = 100_000
 _ROUNDING_MS = 1e-9
 """What the recovery leaves of a zero."""
@@ -199,7 +209,7 @@ def read_hwnasbench(path: Path) -> FbnetTable:
         raise ConfigError(f"{path} holds no row of block 'ConvBlock', so nothing can be read from it")
     for device in devices:
         if device not in fixed_ms:
-            raise ConfigError(f"{path}: {device!r} has no row {_CONSTANT!r}, so its sums would lack stem and head")
+            raise ConfigError(f"{path}: {device!r} has no row {CONSTANT_KEY!r}, so its sums would lack stem and head")
     return FbnetTable(tuple(rows.values()), {d: fixed_ms[d] for d in devices}, str(path))
 
 
@@ -237,7 +247,7 @@ def _parse(raw: Mapping[str, Any], fixed_ms: dict[str, float]) -> FbnetBlock | N
         raise ValueError("names no device")
     if not isinstance(latency_ms, float) or not isfinite(latency_ms):
         raise ValueError(f"has the latency {latency_ms!r}, which is no finite number of ms")
-    if raw["key"] == _CONSTANT:
+    if raw["key"] == CONSTANT_KEY:
         _take_constant(device, latency_ms, fixed_ms)
         return None
     if raw["block"] == "Skip":

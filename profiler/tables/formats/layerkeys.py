@@ -20,7 +20,7 @@ from typing import Any
 
 from profiler.errors import ConfigError
 
-__all__ = ["LayerRow", "LayerShape", "parse_key", "read_pairs", "row_of"]
+__all__ = ["LayerRow", "LayerShape", "key_text", "parse_key", "read_pairs", "row_of"]
 
 _MOST_BYTES = 64 * 2**20
 _NUMBERS = ("expand", "kernel", "stride", "idskip", "se", "hs")
@@ -153,6 +153,12 @@ def parse_key(key: str) -> tuple[str, tuple[int, ...], tuple[int, ...], dict[str
     if not all(re.fullmatch(r"\d{1,6}", value) for value in fields.values()):
         raise ValueError("has a field that is no whole number")
     return kind, shapes[0], shapes[1], {name: int(value) for name, value in fields.items()}
+
+
+def key_text(shape: LayerShape, numbers: Mapping[str, int]) -> str:
+    """The key that `parse_key` reads: kind, input, output, and the numbers in their order."""
+    parts = [shape.kind, f"input:{'x'.join(map(str, shape.input))}", f"output:{'x'.join(map(str, shape.output))}"]
+    return "-".join([*parts, *(f"{name}:{numbers[name]:d}" for name in _NUMBERS if name in numbers)])
 
 
 def row_of(key: str, shape: LayerShape, figures: Any) -> LayerRow:

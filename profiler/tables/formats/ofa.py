@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import ConfigError
-from profiler.tables.formats.layerkeys import LayerRow, LayerShape, parse_key, read_pairs, row_of
+from profiler.tables.formats.layerkeys import LayerRow, LayerShape, key_text, parse_key, read_pairs, row_of
 
-__all__ = ["is_ofa", "read_ofa", "rows_of_pairs"]
+__all__ = ["is_ofa", "key_of", "read_ofa", "rows_of_pairs"]
 
 
 def is_ofa(pairs: Sequence[tuple[str, Any]]) -> bool:
@@ -41,6 +41,16 @@ def rows_of_pairs(pairs: Sequence[tuple[str, Any]], path: Path) -> tuple[LayerRo
         except ValueError as error:
             raise ConfigError(f"{path}: {key[:120]!r} {error}") from None
     return tuple(rows)
+
+
+def key_of(shape: LayerShape) -> str:
+    """A layer's key; ValueError, with the end of a sentence, where it lacks what a block's key says."""
+    if shape.kind != "expanded_conv":
+        return key_text(shape, {})
+    if shape.middle is None or shape.kernel is None or shape.stride is None:
+        raise ValueError("is a block without middle channels, kernel or stride, which its key has to say")
+    numbers = {"expand": shape.middle, "kernel": shape.kernel, "stride": shape.stride, "idskip": int(shape.skip)}
+    return key_text(shape, {**numbers, "se": int(shape.se), "hs": int(shape.hs)})
 
 
 def _shape(key: str) -> LayerShape:

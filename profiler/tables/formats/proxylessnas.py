@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import ConfigError
-from profiler.tables.formats.layerkeys import LayerRow, LayerShape, parse_key, read_pairs, row_of
+from profiler.tables.formats.layerkeys import LayerRow, LayerShape, key_text, parse_key, read_pairs, row_of
 
-__all__ = ["read_proxylessnas", "rows_of_pairs"]
+__all__ = ["key_of", "read_proxylessnas", "rows_of_pairs"]
 
 
 def read_proxylessnas(path: Path) -> tuple[LayerRow, ...]:
@@ -36,6 +36,24 @@ def rows_of_pairs(pairs: Sequence[tuple[str, Any]], path: Path) -> tuple[LayerRo
         except ValueError as error:
             raise ConfigError(f"{path}: {key[:120]!r} {error}") from None
     return tuple(rows)
+
+
+def key_of(shape: LayerShape) -> str:
+    """A layer's key; ValueError, with the end of a sentence, for a layer that this form cannot name."""
+    if shape.se or shape.hs:
+        raise ValueError("has squeeze-and-excitation or h-swish, which ProxylessNAS's form has no words for")
+    if shape.kind != "expanded_conv":
+        return key_text(shape, {})
+    if shape.middle is None or shape.kernel is None or shape.stride is None:
+        raise ValueError("is a block without middle channels, kernel or stride, which its key has to say")
+    expand, rest = divmod(shape.middle, shape.input[-1])
+    if rest or not expand:
+        raise ValueError(
+            f"has {shape.middle} middle channels on {shape.input[-1]}, and ProxylessNAS's form holds whole ratios only"
+        )
+    return key_text(
+        shape, {"expand": expand, "kernel": shape.kernel, "stride": shape.stride, "idskip": int(shape.skip)}
+    )
 
 
 def _shape(key: str) -> LayerShape:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import ArtefactError, UnsupportedOperator
+from profiler.workloads.builders.onnx_tensors import TENSOR_HANDLERS
 from profiler.workloads.graph import Workload
 from profiler.workloads.op import Op, Ref
+from profiler.workloads.ops import Shape
 from profiler.workloads.transform import simplify
 from profiler.workloads.weights import Weights, seeded_weights
 
@@ -119,32 +121,59 @@ class _Lowering:
             self._names[(index, 0)] = input_name(position)
         for position, ref in reversed(list(enumerate(workload.outputs))):
             apart = self._outputs_apart and any(ref in workload.ops[user].inputs for user in workload.users[ref[0]])
-            if workload.ops[ref[0]].kind not in ("input", "zero") and not apart:
+            if workload.ops[ref[0]].kind not in ("input", "zero", "constant") and not apart:
                 self._names[ref] = output_name(position)
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Add an initializer; returns its name."""
         from onnx import numpy_helper
 
-        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._initializers.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def weight(self, index: int, name: str) -> str:
         """Add one of the op's weights; returns its name."""
-        return self.constant(f"w{index}_{name}", self._weights[index][name].astype(np.float32, copy=False))
+        return self.constant(f"w{index}_{name}", self.array(index, name))
+
+    def array(self, index: int, name: str) -> NDArray[np.float32]:
+        """One of the op's weights."""
+        return self._weights[index][name].astype(np.float32, copy=False)
 
     def zeros(self, index: int) -> None:
         """The op's output is an initializer of zeros."""
-        self.constant(self._names[(index, 0)], np.zeros(self._workload.shapes[index][0], np.float32))
+        self.constant(self._names[(index, 0)], np.zeros(self.shape(index), np.float32))
+
+    def value(self, index: int) -> None:
+        """The op's output is an initializer of its value."""
+        self.constant(self._names[(index, 0)], self.array(index, "value"))
+
+    def shape(self, index: int) -> Shape:
+        """The shape of the op's first output."""
+        return self._workload.shapes[index][0]
+
+    def read(self, index: int, place: int = 0) -> str:
+        """The name of a tensor that the op reads."""
+        return self._names[self._workload.ops[index].inputs[place]]
 
     def node(self, index: int, op_type: str, extra: Sequence[str] = (), **attributes: Any) -> None:
         """Add the node for op `index`, `extra` being inputs after its own."""
         op = self._workload.ops[index]
-        inputs = [self._names[ref] for ref in op.inputs] + list(extra)
+        self.emit(index, op_type, [*(self._names[ref] for ref in op.inputs), *extra], **attributes)
+
+    def emit(self, index: int, op_type: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """Add the node that makes the outputs of op `index`, of inputs named in full."""
+        op = self._workload.ops[index]
         outputs = [self._names[(index, port)] for port in range(len(self._workload.shapes[index]))]
         # ONNX Runtime wants node names unique, and people give the same one twice
         name = f"{index}_{op.name or op.kind}"
         self._nodes.append(self._helper.make_node(op_type, inputs, outputs, name, **attributes))
+
+    def inner(self, index: int, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add a node on the way to the outputs of op `index`; returns the name of what it makes."""
+        name = f"i{index}_{len(self._nodes)}"
+        node_name = f"{index}_{self._workload.ops[index].kind}_{len(self._nodes)}"
+        self._nodes.append(self._helper.make_node(op_type, inputs, [name], node_name, **attributes))
+        return name
 
 
 _Handler = Callable[[_Lowering, int, Op], None]
@@ -165,7 +194,16 @@ def _conv2d(graph: _Lowering, index: int, op: Op) -> None:
 
 
 def _linear(graph: _Lowering, index: int, op: Op) -> None:
+    """Gemm on (N, features); on more axes what exporters write, a MatMul and an Add."""
     names = ["weight", "bias"] if op.attr("bias") else ["weight"]
+    if len(graph.shape(index)) != 2:
+        weight = graph.constant(f"w{index}_weight", graph.array(index, "weight").T)
+        if len(names) == 1:
+            graph.node(index, "MatMul", [weight])
+        else:
+            product = graph.inner(index, "MatMul", [graph.read(index), weight])
+            graph.emit(index, "Add", [product, graph.weight(index, "bias")])
+        return
     graph.node(index, "Gemm", [graph.weight(index, name) for name in names], transB=1)
 
 
@@ -175,13 +213,15 @@ def _batch_norm(graph: _Lowering, index: int, op: Op) -> None:
 
 
 def _relu6(graph: _Lowering, index: int, op: Op) -> None:
-    low = graph.constant(f"c{index}_min", np.array(0.0, np.float32))
-    high = graph.constant(f"c{index}_max", np.array(6.0, np.float32))
+    low = graph.constant(f"c{index}_min", np.array([0.0], np.float32))
+    high = graph.constant(f"c{index}_max", np.array([6.0], np.float32))
     graph.node(index, "Clip", [low, high])
 
 
 def _split(graph: _Lowering, index: int, op: Op) -> None:
-    graph.node(index, "Split", [graph.constant(f"c{index}_sizes", np.array(op.ints("sizes"), np.int64))], axis=1)
+    graph.node(
+        index, "Split", [graph.constant(f"c{index}_sizes", np.array(op.ints("sizes"), np.int64))], axis=op.int("axis")
+    )
 
 
 def _pool(op_type: str) -> _Handler:
@@ -209,6 +249,7 @@ def _plain(op_type: str, **attributes: Any) -> _Handler:
 
 
 _HANDLERS: dict[str, _Handler] = {
+    **TENSOR_HANDLERS,
     "conv2d": _conv2d,
     "linear": _linear,
     "batch_norm": _batch_norm,
@@ -217,10 +258,10 @@ _HANDLERS: dict[str, _Handler] = {
     "hswish": _plain("HardSwish"),
     "hsigmoid": _plain("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
     "sigmoid": _plain("Sigmoid"),
-    "softmax": _plain("Softmax", axis=1),
+    "softmax": lambda graph, index, op: graph.node(index, "Softmax", axis=op.int("axis")),
     "add": _plain("Add"),
     "mul": _plain("Mul"),
-    "concat": _plain("Concat", axis=1),
+    "concat": lambda graph, index, op: graph.node(index, "Concat", axis=op.int("axis")),
     "split": _split,
     "avg_pool": _pool("AveragePool"),
     "max_pool": _pool("MaxPool"),

@@ -34,7 +34,9 @@ _LOW, _HIGH = -128, 127
 _BIAS_LIMIT = 2**30
 """Half of what int32 holds: the accumulator needs room beside the bias."""
 
-_KEEPS_SCALE = frozenset({"avg_pool", "max_pool", "split", "flatten", "identity"})
+_KEEPS_SCALE = frozenset(
+    {"avg_pool", "max_pool", "split", "flatten", "identity", "gather", "reshape", "slice", "transpose"}
+)
 """Kinds whose kernels demand one scale for input and output, or only move bytes."""
 
 _FIXED = {kind: Quantization((1 / 256,), -128) for kind in ("sigmoid", "softmax")}

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from profiler.errors import UnsupportedOperator
 from profiler.workloads.builders.tflite_flatbuffer import FlatModel, Quantization
+from profiler.workloads.builders.tflite_layouts import plain_ops, wants_plain
 from profiler.workloads.graph import Op, Ref, Workload
 from profiler.workloads.ops import Shape
 from profiler.workloads.weights import Weights
 
 __all__ = ["Float32Numbers", "Lowering", "Numbers", "StoredArray", "Value", "channel_last", "fused_activations"]
 
+_MOST_AXES = 5
 _TAKES_ACTIVATION = frozenset({"conv2d", "linear", "batch_norm", "add", "mul"})
 _ACTIVATION_CODES = {"relu": 1, "relu6": 3}
 """ActivationFunctionType of the schema; 0 is none."""
@@ -110,16 +112,16 @@ class Lowering:
 
     def __init__(self, workload: Workload, weights: Weights, numbers: Numbers) -> None:
         for index, shapes in enumerate(workload.shapes):
-            if any(len(shape) not in (2, 4) for shape in shapes):
+            if any(len(shape) > _MOST_AXES for shape in shapes):
                 kind = workload.ops[index].kind
                 raise UnsupportedOperator(
-                    f"op {index} ({kind}) makes shapes {shapes}; .tflite lowering knows (N, F) and (N, C, H, W)",
-                    (kind,),
+                    f"op {index} ({kind}) makes shapes {shapes}; .tflite kernels know up to {_MOST_AXES} axes", (kind,)
                 )
         self.workload = workload
         self.weights = weights
         self.numbers = numbers
         self.fused = fused_activations(workload)
+        self._plain = plain_ops(workload)
         self._model = FlatModel(workload.name)
         self._values: dict[Ref, Value] = {}
 
@@ -128,12 +130,49 @@ class Lowering:
         return self.workload.ops[index]
 
     def read(self, index: int) -> tuple[Value, ...]:
-        """The values that op `index` reads."""
-        return tuple(self._values[ref] for ref in self.op(index).inputs)
+        """The values that op `index` reads, images channel-last; all others, and all of an op that wants them so, as
+        they are."""
+        wanted = wants_plain(self.op(index))
+        plain = index in self._plain if wanted is None else wanted
+        return tuple(self._held(ref, plain) for ref in self.op(index).inputs)
+
+    def axis(self, index: int, axis: int) -> int:
+        """Where an axis of the workload lies in what op `index` reads and makes."""
+        image = index not in self._plain and len(self.workload.input_shapes_of(index)[0]) == 4
+        return (0, 3, 1, 2)[axis] if image else axis
+
+    def turn(self, index: int) -> None:
+        """A transposition, in whatever way its input is held; none where that changes nothing."""
+        (ref,), perm = self.op(index).inputs, self.op(index).ints("perm")
+        source = self._values[ref] if ref in self._values else self._held(ref, plain=True)
+        held = _held_axes(len(perm), ref[0] in self._plain)
+        made = _held_axes(len(perm), index in self._plain)
+        # place in the output -> axis of the output -> axis of the input -> place in the input
+        turned = tuple(held.index(perm[axis]) for axis in made)
+        if turned == tuple(range(len(turned))):
+            self._values[(index, 0)] = source
+            return
+        self.emit("TRANSPOSE", [source, self.integers(turned)], [self.define((index, 0))])
+
+    def _held(self, ref: Ref, plain: bool) -> Value:
+        """A tensor as an image or as it is, turned where it is held the other way."""
+        op, shape = self.op(ref[0]), self.workload.shape(ref)
+        if op.kind == "constant":
+            value = self.weights[ref[0]]["value"]
+            held = value if plain or len(shape) != 4 else np.ascontiguousarray(value.transpose(0, 2, 3, 1))
+            return self.store(self.numbers.constant(held), self._name(ref))
+        found = self._values[ref]
+        if len(shape) != 4 or (ref[0] in self._plain) == plain:
+            return found
+        perm = (0, 3, 1, 2) if plain else (0, 2, 3, 1)
+        turned = self.scratch(tuple(found.shape[axis] for axis in perm), found.quantization, "turned")
+        self.emit("TRANSPOSE", [found, self.integers(perm)], [turned])
+        return turned
 
     def define(self, ref: Ref) -> Value:
         """A new tensor for the workload's `ref`, which later ops read."""
-        shape = channel_last(self.workload.shape(ref))
+        shape = self.workload.shape(ref)
+        shape = shape if ref[0] in self._plain else channel_last(shape)
         self._values[ref] = self.scratch(shape, self.numbers.of(ref), self._name(ref))
         return self._values[ref]
 
@@ -180,7 +219,7 @@ class Lowering:
         inputs = [self._values[(index, 0)].tensor for index in self.workload.inputs]
         outputs: list[int] = []
         for ref in self.workload.outputs:
-            value = self._values[ref]
+            value = self._held(ref, plain=False)
             if value.tensor in inputs or value.tensor in outputs:
                 # an output has to be a tensor of its own
                 original, value = value, self.scratch(value.shape, value.quantization, "copy")
@@ -190,8 +229,13 @@ class Lowering:
 
 
 def channel_last(shape: Shape) -> Shape:
-    """(N, C, H, W) -> (N, H, W, C); (N, F) stays."""
-    return (shape[0], *shape[2:], shape[1])
+    """(N, C, H, W) -> (N, H, W, C); any other stays."""
+    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
+
+
+def _held_axes(rank: int, plain: bool) -> tuple[int, ...]:
+    """The axes of a tensor in the order in which they lie in the file."""
+    return (0, 2, 3, 1) if rank == 4 and not plain else tuple(range(rank))
 
 
 def fused_activations(workload: Workload) -> dict[int, int]:

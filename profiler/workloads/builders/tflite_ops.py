@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.errors import UnsupportedOperator
 from profiler.workloads.builders.tflite_lowering import Lowering, StoredArray, Value
+from profiler.workloads.builders.tflite_tensors import TENSOR_HANDLERS
 from profiler.workloads.builders.tflite_windows import WINDOW_HANDLERS
 from profiler.workloads.ops import Shape
 
@@ -15,6 +17,8 @@ __all__ = ["HANDLERS"]
 
 _RELU, _RELU6 = 1, 3
 _TO_CHANNEL_FIRST = (0, 3, 1, 2)
+_KEEPS_AXES = 5
+"""The version of FULLY_CONNECTED from which on it works along the last of several axes."""
 
 
 def _reshape(low: Lowering, source: Value, target: Value) -> None:
@@ -83,7 +87,10 @@ def _hsigmoid(low: Lowering, index: int) -> None:
 
 
 def _softmax(low: Lowering, index: int) -> None:
-    low.emit("SOFTMAX", low.read(index), [low.result(index)], beta=1.0)
+    (source,), axis = low.read(index), low.op(index).int("axis")
+    if low.axis(index, axis) != len(source.shape) - 1:
+        raise UnsupportedOperator(f"a .tflite softmax is over the last axis, not over {axis}", ("softmax",))
+    low.emit("SOFTMAX", [source], [low.result(index)], beta=1.0)
 
 
 def _linear(low: Lowering, index: int) -> None:
@@ -95,7 +102,9 @@ def _linear(low: Lowering, index: int) -> None:
         "FULLY_CONNECTED",
         [source, low.store(weight, "weight"), low.store(stored_bias, "bias")],
         [low.result(index)],
+        1 if len(source.shape) == 2 else _KEEPS_AXES,
         fusedActivationFunction=low.activation(index),
+        **({} if len(source.shape) == 2 else {"keepNumDims": True}),
     )
 
 
@@ -140,14 +149,14 @@ def _concat(low: Lowering, index: int) -> None:
             joined = low.scratch(source.shape, out.quantization, "requantized")
             low.emit("QUANTIZE", [source], [joined])
         inputs.append(joined)
-    low.emit("CONCATENATION", inputs, [out], axis=len(out.shape) - 1, fusedActivationFunction=0)
+    low.emit("CONCATENATION", inputs, [out], axis=low.axis(index, low.op(index).int("axis")), fusedActivationFunction=0)
 
 
 def _split(low: Lowering, index: int) -> None:
     (source,) = low.read(index)
     sizes = low.op(index).ints("sizes")
     parts = [low.define((index, port)) for port in range(len(sizes))]
-    axis = low.integers(len(source.shape) - 1)
+    axis = low.integers(low.axis(index, low.op(index).int("axis")))
     if len(set(sizes)) == 1:
         low.emit("SPLIT", [axis, source], parts, numSplits=len(sizes))
     else:
@@ -161,7 +170,8 @@ def _global_avg_pool(low: Lowering, index: int) -> None:
 def _flatten(low: Lowering, index: int) -> None:
     """Values leave in channel-first order, as everywhere else, whatever the layout inside."""
     (source,) = low.read(index)
-    if len(source.shape) == 4 and source.shape[3] > 1 and source.shape[1] * source.shape[2] > 1:
+    channel_last = low.axis(index, 1) == 3
+    if channel_last and source.shape[3] > 1 and source.shape[1] * source.shape[2] > 1:
         turned = low.scratch(tuple(source.shape[i] for i in _TO_CHANNEL_FIRST), source.quantization, "channel-first")
         low.emit("TRANSPOSE", [source, low.integers(_TO_CHANNEL_FIRST)], [turned])
         source = turned
@@ -170,6 +180,7 @@ def _flatten(low: Lowering, index: int) -> None:
 
 HANDLERS: dict[str, Callable[[Lowering, int], None]] = {
     **WINDOW_HANDLERS,
+    **TENSOR_HANDLERS,
     "input": _input,
     "linear": _linear,
     "batch_norm": _batch_norm,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from profiler.errors import ArtefactError, ConfigError, UnsupportedOperator
+from profiler.workloads.builders.torch_tensors import TENSOR_PARTS
 from profiler.workloads.graph import Workload
 from profiler.workloads.op import Op, Ref
 from profiler.workloads.ops import Shape
@@ -272,7 +273,7 @@ def _batch_norm(op: Op, shapes: Sequence[Shape]) -> nn.Module:
 
 
 def _linear(op: Op, shapes: Sequence[Shape]) -> nn.Module:
-    return nn.Linear(shapes[0][1], op.int("out_features"), bool(op.attr("bias")))
+    return nn.Linear(shapes[0][-1], op.int("out_features"), bool(op.attr("bias")))
 
 
 def _plain(function: Callable[..., Output]) -> Callable[[Op, Sequence[Shape]], nn.Module]:
@@ -280,6 +281,7 @@ def _plain(function: Callable[..., Output]) -> Callable[[Op, Sequence[Shape]], n
 
 
 _PARTS: dict[str, Callable[[Op, Sequence[Shape]], nn.Module]] = {
+    **TENSOR_PARTS,
     "conv2d": lambda op, shapes: _PaddedConv(op, shapes[0][1]),
     "linear": _linear,
     "batch_norm": _batch_norm,
@@ -288,11 +290,11 @@ _PARTS: dict[str, Callable[[Op, Sequence[Shape]], nn.Module]] = {
     "hswish": _plain(functional.hardswish),
     "hsigmoid": _plain(functional.hardsigmoid),
     "sigmoid": _plain(torch.sigmoid),
-    "softmax": _plain(lambda x: torch.softmax(x, 1)),
+    "softmax": lambda op, shapes: _Function(lambda x: torch.softmax(x, op.int("axis"))),
     "add": _plain(torch.add),
     "mul": _plain(torch.mul),
-    "concat": _plain(lambda *xs: torch.cat(xs, 1)),
-    "split": lambda op, shapes: _Function(lambda x: tuple(torch.split(x, list(op.ints("sizes")), 1))),
+    "concat": lambda op, shapes: _Function(lambda *xs: torch.cat(xs, op.int("axis"))),
+    "split": lambda op, shapes: _Function(lambda x: tuple(torch.split(x, list(op.ints("sizes")), op.int("axis")))),
     "avg_pool": lambda op, shapes: _Pool(op, shapes[0]),
     "max_pool": lambda op, shapes: _Pool(op, shapes[0]),
     "global_avg_pool": _plain(lambda x: functional.adaptive_avg_pool2d(x, 1)),

@@ -116,6 +116,17 @@ def test_rows_that_contradict_themselves_are_refused(tmp_path: Path, table: Cost
             CostTable.load(tmp_path / "t.json")
 
 
+@pytest.mark.parametrize(
+    ("schema", "said"), [(0, "schema 0"), (-1, "schema -1"), (None, "no schema"), ("2", "no schema")]
+)
+def test_a_schema_that_is_too_old_is_refused(schema: object, said: str, tmp_path: Path, table: CostTable):
+    table.export(tmp_path / "t.json")
+    data = json.loads((tmp_path / "t.json").read_text())
+    (tmp_path / "t.json").write_text(json.dumps({**data, "schema": schema}))
+    with pytest.raises(StorageError, match=f"has {said}, and tables are read from 1 on.*`edgecost table export`"):
+        CostTable.load(tmp_path / "t.json")
+
+
 def test_a_newer_schema_is_refused(tmp_path: Path, table: CostTable):
     table.export(tmp_path / "t.json")
     data = json.loads((tmp_path / "t.json").read_text())

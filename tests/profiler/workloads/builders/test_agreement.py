@@ -8,6 +8,7 @@ import pytest
 import sample_workloads
 from artefact_runners import relative_error, run_onnx, run_tflite, run_torchscript, snr_db
 
+from profiler.errors import UnsupportedOperator
 from profiler.workloads.builders.onnx import build_onnx
 from profiler.workloads.builders.onnx_int8 import build_onnx_int8
 from profiler.workloads.builders.tflite import build_tflite, build_tflite_int8
@@ -23,12 +24,16 @@ APART_DB = 5.0
 UNSEEN_SEEDS = (4711, 4712)
 """Of inputs that no calibration has met."""
 
+FLOAT_ONLY = {"clip", "div", "elu", "erf", "exp", "gelu", "layer_norm", "leaky_relu"}
+FLOAT_ONLY |= {"matmul", "pad", "resize", "sqrt", "sub", "tanh"}
+"""Kinds without a kernel of full int8 that .tflite files could use."""
+TENSORS = sample_workloads.tensor_operators()
 SAMPLES = {**sample_workloads.operators(), **sample_workloads.blocks(), **sample_workloads.networks()}
 
 
 @cache
 def reference(name):
-    workload = SAMPLES[name]
+    workload = {**SAMPLES, **TENSORS}[name]
     return run_onnx(build_onnx(workload), seeded_inputs(workload))
 
 
@@ -39,7 +44,7 @@ def trunk(workload):
 
 
 def test_every_operator_is_sampled():
-    assert {op.kind for workload in SAMPLES.values() for op in workload.ops} == set(OP_SPECS)
+    assert {op.kind for workload in (*SAMPLES.values(), *TENSORS.values()) for op in workload.ops} == set(OP_SPECS)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +52,13 @@ def test_every_operator_is_sampled():
     [(build_torchscript, run_torchscript), (build_tflite, run_tflite)],
     ids=["torchscript", "tflite"],
 )
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", [*SAMPLES, *TENSORS])
 def test_fp32_lowerings_agree(name, build, run):
-    workload = SAMPLES[name]
+    workload = {**SAMPLES, **TENSORS}[name]
+    if build is build_tflite and name == "erf":
+        with pytest.raises(UnsupportedOperator, match="erf"):
+            build(workload)
+        return
     outputs = run(build(workload), seeded_inputs(workload))
     for wanted, got in zip(reference(name), outputs, strict=True):
         assert relative_error(wanted, got) <= FP32_ERROR
@@ -67,6 +76,25 @@ def test_int8_lowerings_are_near_fp32(name, build, run):
     outputs = run(data, seeded_inputs(workload))
     for wanted, got in zip(reference(name), outputs, strict=True):
         assert snr_db(wanted, got) >= INT8_SNR_DB
+
+
+@pytest.mark.parametrize(
+    ("build", "run"),
+    [(build_onnx_int8, run_onnx), (build_tflite_int8, run_tflite)],
+    ids=["onnx", "tflite"],
+)
+@pytest.mark.parametrize("name", TENSORS)
+def test_int8_of_other_kinds_is_near_fp32_or_refused(name, build, run):
+    workload = TENSORS[name]
+    kinds = {op.kind for op in workload.ops}
+    if build is build_tflite_int8 and kinds & FLOAT_ONLY:
+        with pytest.raises(UnsupportedOperator) as refused:
+            build(workload)
+        assert set(refused.value.operators) <= kinds
+        return
+    outputs = run(build(workload), seeded_inputs(workload))
+    for wanted, got in zip(reference(name), outputs, strict=True):
+        assert snr_db(wanted, got) >= 20
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Tables of single layers, the other way round: layers as Workloads, a space's whole list of them, files written."""
