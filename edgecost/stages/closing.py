@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.costs import HEADLINE_MODEL, resolve_target
+from edgecost.stages.costs import HEADLINE_MODEL, finite, resolve_target
 
 if TYPE_CHECKING:
     from profiler.tables.table import CostTable
@@ -77,7 +77,7 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
         )
         twice[target_id] = repeats_of(repeats, table, target_id, held_out)
         headline = found.row(HEADLINE_MODEL, target_id).scores
-        mape = None if headline.n_missing else _finite(100 * headline.mape)
+        mape = None if headline.n_missing else finite(100 * headline.mape)
         verdicts[target_id] = verdict(mape, twice[target_id])
         points[target_id] = [
             {
@@ -85,14 +85,14 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
                 "key": p.key,
                 "measured_ms": p.latency_ms,
                 "predicted_ms": e.latency_ms if e.complete else None,
-                "low_ms": _finite(e.low_ms),
-                "high_ms": _finite(e.high_ms),
-                "isolated_ms": _finite(float(i)),
+                "low_ms": finite(e.low_ms),
+                "high_ms": finite(e.high_ms),
+                "isolated_ms": finite(float(i)),
                 "repeat_ms": again.get(p.key),
             }
             for p, e, i in zip(held_out, best, isolated, strict=True)
         ]
-        floors[target_id] = _finite(100 * noise_floor(held_out).mape)
+        floors[target_id] = finite(100 * noise_floor(held_out).mape)
     return {
         "rows": rows,
         "points": points,
@@ -102,10 +102,6 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
         "verdicts": verdicts,
         "cuts": {name: {"cut": cut, "isolation": isolation} for name, (cut, isolation) in chosen.items()},
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _percent(row: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HEADLINE_MODEL",
     "emulated_note",
+    "finite",
     "fit_and_save",
     "fit_model",
     "load_table",
@@ -179,7 +180,8 @@ def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None)
     }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The value, or None, as JSON has no word for what is infinite or unknown."""
     return value if math.isfinite(value) else None
 
 
@@ -203,8 +205,8 @@ def predict_energy(
         "target": target_id,
         "model": str(path),
         "energy_mj": found.energy_mj,
-        "low_mj": _finite(found.low_mj),
-        "high_mj": _finite(found.high_mj) if complete else None,
+        "low_mj": finite(found.low_mj),
+        "high_mj": finite(found.high_mj) if complete else None,
         "scope": found.scope,
         "level": found.level,
         "complete": complete,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.stages.costs import finite
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def predict_file(fitted: Fitted, read: Imported, path: Path) -> dict[str, Any]:
     """
     found = fitted.model.estimate(read.workload)
     layers = [
-        {"label": p.label, "kind": p.kind, "latency_ms": _finite(p.latency_ms), "source": p.source} for p in found.by_op
+        {"label": p.label, "kind": p.kind, "latency_ms": finite(p.latency_ms), "source": p.source} for p in found.by_op
     ]
     complete = found.complete and not read.unsupported
     unmeasured = _unmeasured(found, fitted.kinds)
@@ -72,8 +73,8 @@ def predict_file(fitted: Fitted, read: Imported, path: Path) -> dict[str, Any]:
         "target": fitted.target_id,
         "model": str(path),
         "latency_ms": found.latency_ms,
-        "low_ms": _finite(found.low_ms),
-        "high_ms": _finite(found.high_ms) if complete else None,
+        "low_ms": finite(found.low_ms),
+        "high_ms": finite(found.high_ms) if complete else None,
         "level": found.level,
         "complete": complete,
         "interval": found.interval,
@@ -104,7 +105,7 @@ def _unmeasured(found: Prediction, kinds: frozenset[str]) -> list[dict[str, Any]
         {
             "kind": kind,
             "kernels": count,
-            "latency_ms": _finite(math.fsum(p.latency_ms for p in parts if p.kind == kind)),
+            "latency_ms": finite(math.fsum(p.latency_ms for p in parts if p.kind == kind)),
         }
         for kind, count in sorted(counts.items())
     ]
@@ -128,7 +129,3 @@ def with_measurement(answer: dict[str, Any], row: Row, what: str) -> dict[str, A
         f"predicted {predicted:.3f} ms, off by {100 * (predicted / measured - 1):+.1f} %{bound}"
     )
     return {**answer, "measured": {**figures, "what": what, "off_by": predicted / measured - 1, "sentence": sentence}}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -125,6 +125,8 @@ def _frame(path: Path) -> pd.DataFrame:
 
     try:
         return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except FileNotFoundError:
+        raise StorageError(f"cannot read {path}: no such file; name a table of latencies (Parquet or CSV)") from None
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, UnicodeDecodeError) as error:

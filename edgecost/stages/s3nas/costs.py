@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgecost.stages.costs import fit_model, load_table, resolve_target
+from edgecost.stages.costs import finite, fit_model, load_table, resolve_target
 from edgecost.stages.places import data_folder
 from profiler.errors import ConfigError, StorageError, UnknownWorkload
 from profiler.workloads.identity import digest
@@ -242,16 +242,12 @@ def _facts(costs: NetworkCosts, table: CostTable, like: Network) -> dict[str, An
 
     from predictors.evaluate import score
 
-    facts: dict[str, Any] = {"calibration": {k: _finite(v) for k, v in asdict(costs.calibration).items()}}
+    facts: dict[str, Any] = {"calibration": {k: finite(v) for k, v in asdict(costs.calibration).items()}}
     networks, measured = measured_networks(table, costs.target, like, "held_out", costs.unit)
     if networks:
         found = score(costs(networks), np.array(measured))
-        facts["held_out"] = {k: _finite(v) for k, v in asdict(found).items()}
+        facts["held_out"] = {k: finite(v) for k, v in asdict(found).items()}
     return facts
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _summed(space: MixConv, costs: NetworkCosts, pricing: Pricing, num_classes: int | None) -> BlockCosts:

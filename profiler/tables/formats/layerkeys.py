@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from profiler.errors import ConfigError
 
-__all__ = ["LayerRow", "LayerShape", "key_text", "parse_key", "read_pairs", "row_of"]
+__all__ = ["LayerRow", "LayerShape", "key_text", "parse_key", "read_pairs", "rows_by"]
 
 _MOST_BYTES = 64 * 2**20
 _NUMBERS = ("expand", "kernel", "stride", "idskip", "se", "hs")
@@ -161,7 +161,24 @@ def key_text(shape: LayerShape, numbers: Mapping[str, int]) -> str:
     return "-".join([*parts, *(f"{name}:{numbers[name]:d}" for name in _NUMBERS if name in numbers)])
 
 
-def row_of(key: str, shape: LayerShape, figures: Any) -> LayerRow:
+def rows_by(
+    shape_of: Callable[[str], LayerShape], pairs: Sequence[tuple[str, Any]], path: Path
+) -> tuple[LayerRow, ...]:
+    """The rows of what `read_pairs` gave, in the form whose keys `shape_of` reads.
+
+    Raises:
+        ConfigError: for a row that is none; the message names it, and the file at `path`.
+    """
+    rows = []
+    for key, figures in pairs:
+        try:
+            rows.append(_row_of(key, shape_of(key), figures))
+        except ValueError as error:
+            raise ConfigError(f"{path}: {key[:120]!r} {error}") from None
+    return tuple(rows)
+
+
+def _row_of(key: str, shape: LayerShape, figures: Any) -> LayerRow:
     """A row from what stands under its key; ValueError with the end of a sentence where that is no figure."""
     if not isinstance(figures, Mapping):
         figures = {"mean": figures}

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from profiler.errors import ConfigError
-from profiler.tables.formats.layerkeys import LayerRow, LayerShape, key_text, parse_key, read_pairs, row_of
+from profiler.tables.formats.layerkeys import LayerRow, LayerShape, key_text, parse_key, read_pairs, rows_by
 
 __all__ = ["key_of", "read_proxylessnas", "rows_of_pairs"]
 
@@ -29,13 +28,7 @@ def read_proxylessnas(path: Path) -> tuple[LayerRow, ...]:
 
 def rows_of_pairs(pairs: Sequence[tuple[str, Any]], path: Path) -> tuple[LayerRow, ...]:
     """The rows of what `read_pairs` gave; `path` is for complaints. ConfigError as `read_proxylessnas`."""
-    rows = []
-    for key, figures in pairs:
-        try:
-            rows.append(row_of(key, _shape(key), figures))
-        except ValueError as error:
-            raise ConfigError(f"{path}: {key[:120]!r} {error}") from None
-    return tuple(rows)
+    return rows_by(_shape, pairs, path)
 
 
 def key_of(shape: LayerShape) -> str:
