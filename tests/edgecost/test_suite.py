@@ -40,7 +40,7 @@ def test_no_two_of_nasbench201_are_the_same_function(suite: Suite):
     space = NasBench201()
     names = [w.name.removeprefix("NB201 ") for w in (*suite.fit, *suite.held_out) if family_of(w.name) == "NB201"]
     classes = {space.canonical(space.parse(name)) for name in names}
-    assert len(classes) == len(names) == 20
+    assert len(classes) == len(names) == 32
 
 
 def test_the_seed_makes_other_networks_and_the_same_again(suite: Suite):
@@ -52,11 +52,11 @@ def test_the_seed_makes_other_networks_and_the_same_again(suite: Suite):
 
 
 @pytest.mark.parametrize(("runtime", "precision"), [("onnxruntime", "fp32"), ("litert", "int8"), ("torch", "fp32")])
-def test_kernels_are_few_and_those_fitted_on_have_no_others(suite: Suite, runtime: str, precision: str):
+def test_kernels_are_few_and_those_fitted_on_have_few_others(suite: Suite, runtime: str, precision: str):
     held = {k.key for k in kernels_of(suite.held_out, runtime, precision)}
     every = {k.key for k in kernels_of([*suite.fit, *suite.held_out], runtime, precision)}
-    assert len(every) < 600
-    assert every == held
+    assert len(every) < 750
+    assert len(every) < 1.4 * len(held)
 
 
 def test_all_kernels_of_all_networks_are_planned_and_the_networks(suite: Suite):
@@ -64,7 +64,7 @@ def test_all_kernels_of_all_networks_are_planned_and_the_networks(suite: Suite):
     planned = {job.role.subject_key for job in jobs if job.role.kind == "kernel"}
     wanted = {k.key for w in (*suite.fit, *suite.held_out) for k in cut(w, TARGET.runtime, TARGET.precision)}
     assert wanted <= planned
-    assert Counter(job.role.split for job in jobs if job.role.kind == "model") == {"fit": 13, "held_out": 52}
+    assert Counter(job.role.split for job in jobs if job.role.kind == "model") == {"fit": 52, "held_out": 52}
     assert all(job.role.repeats > 1 for job in jobs if job.role.kind == "kernel"), "two stretches suffice"
     stretches = Counter(job.role.subject_key for job in jobs if job.role.kind == "kernel")
     assert set(stretches.values()) == {2}

@@ -22,7 +22,7 @@ from profiler.fleet.targets import Device
 from profiler.fleet.transport.base import CommandResult, quote
 from profiler.fleet.transport.handshake import Limits
 from profiler.fleet.transport.link import HostKey, Link, fetch_host_key, open_link
-from profiler.fleet.transport.ssh_channel import SSHChannel, collect
+from profiler.fleet.transport.ssh_channel import SSHChannel, close, collect
 from profiler.fleet.transport.window import bounded
 
 __all__ = ["HostKey", "Limits", "SSHTransport", "connect", "fetch_host_key"]
@@ -99,7 +99,7 @@ class SSHTransport:
                 channel.shutdown_write()
             return collect(channel, self._link, argv[0], deadline)
         finally:
-            channel.close()
+            close(channel)
 
     def open(self, argv: Sequence[str]) -> SSHChannel:
         """As Transport.open."""

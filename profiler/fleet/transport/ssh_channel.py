@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import paramiko
 
@@ -12,7 +12,7 @@ from profiler.errors import DeviceLost, DeviceTimeout
 from profiler.fleet.transport.base import MAX_OUTPUT_BYTES, STDERR_TAIL_BYTES, CommandResult, LineBuffer
 from profiler.fleet.transport.link import Link
 
-__all__ = ["SSHChannel", "collect"]
+__all__ = ["SSHChannel", "close", "collect"]
 
 _CHUNK_BYTES = 65536
 _SLICE_S = 0.25
@@ -20,6 +20,21 @@ _SLICE_S = 0.25
 
 _STATUS_S = 5.0
 """For an exit status that follows the end of the output."""
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel, be its link up or down; never raises."""
+    with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+        channel.close()
+
+
+@contextlib.contextmanager
+def _link_needed(link: Link, when: str) -> Iterator[None]:
+    """Who has read much grants the sender a new window, and paramiko's EOFError says that there is no link for that."""
+    try:
+        yield
+    except EOFError as error:
+        raise DeviceLost(f"{link.name} broke {when}.", link.device_id) from error
 
 
 def collect(channel: paramiko.Channel, link: Link, name: str, deadline: float) -> CommandResult:
@@ -43,13 +58,14 @@ def collect(channel: paramiko.Channel, link: Link, name: str, deadline: float) -
             raise DeviceTimeout(f"{name!r} did not end in time on {device_id}.", device_id)
         channel.settimeout(min(_SLICE_S, remaining))
         data: bytes | None
-        try:
-            data = channel.recv(_CHUNK_BYTES)
-        except TimeoutError:
-            data = None
-        # one EOF ends both streams, so whatever stderr there is has arrived by now
-        while channel.recv_stderr_ready():
-            keep(streams[1], channel.recv_stderr(_CHUNK_BYTES))
+        with _link_needed(link, f"while {name!r} ran"):
+            try:
+                data = channel.recv(_CHUNK_BYTES)
+            except TimeoutError:
+                data = None
+            # one EOF ends both streams, so whatever stderr there is has arrived by now
+            while channel.recv_stderr_ready():
+                keep(streams[1], channel.recv_stderr(_CHUNK_BYTES))
         if data == b"":
             break
         keep(streams[0], data or b"")
@@ -105,7 +121,7 @@ class SSHChannel:
             if remaining <= 0:
                 raise DeviceTimeout(f"{self._device_id} sent nothing for {timeout_s:g} s.", self._device_id)
             self._channel.settimeout(min(_SLICE_S, remaining))
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError), _link_needed(self._link, "while the board was listened to"):
                 data = self._channel.recv(_CHUNK_BYTES)
                 self._eof = not data
                 self._lines.feed(data)
@@ -119,7 +135,8 @@ class SSHChannel:
 
     def _drain_stderr(self) -> None:
         while self._channel.recv_stderr_ready():
-            data = self._channel.recv_stderr(_CHUNK_BYTES)
+            with _link_needed(self._link, "while the board was listened to"):
+                data = self._channel.recv_stderr(_CHUNK_BYTES)
             if not data:
                 return
             self._stderr = (self._stderr + data)[-STDERR_TAIL_BYTES:]
@@ -135,5 +152,4 @@ class SSHChannel:
 
     def close(self) -> None:
         """As Channel.close."""
-        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
-            self._channel.close()
+        close(self._channel)

@@ -10,6 +10,8 @@ a step averages the gradients of several sub-networks. Only the first process wr
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +94,9 @@ def process_group(device: str) -> Iterator[Ranks]:
     finally:
         if not standing:
             torch.distributed.destroy_process_group()
+            # gloo's threads may still let go of their last tensors, which aborts a process whose interpreter is gone
+            # by then; they end with the last module that is wrapped, and those are in cycles
+            atexit.register(gc.collect)
 
 
 def torch_device(name: str) -> torch.device:

@@ -25,6 +25,7 @@ from profiler.errors import (
 )
 from profiler.fleet.targets import Device
 from profiler.fleet.transport.ssh import Limits, SSHTransport, connect, fetch_host_key
+from profiler.fleet.transport.ssh_channel import collect
 
 BRIEF = Limits(connect_s=5, handshake_s=0.5, auth_s=5, channel_s=2, transfer_s=1)
 
@@ -286,6 +287,30 @@ def test_a_link_that_breaks_under_a_command_is_lost(proxy: Any, link: SSHTranspo
     threading.Timer(0.3, proxy.cut).start()
     with pytest.raises(DeviceLost):
         link.run(["sleep", "30"], timeout_s=10)
+
+
+@pytest.mark.parametrize("talk", ["lines", "collected"])
+@pytest.mark.parametrize("stream", ["", " >&2"])
+def test_a_link_that_breaks_as_its_window_is_widened_is_lost(
+    board: Device, monkeypatch: pytest.MonkeyPatch, talk: str, stream: str
+) -> None:
+    """The sender is granted more after every tenth of its window that was read; paramiko says EOFError where it cannot."""
+    link = connect(board)
+    channel = link.open(["sh", "-c", f"head -c 1000000 /dev/zero{stream}; sleep 60"])
+    time.sleep(0.5)  # for it to have arrived
+
+    def broken(*_: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(paramiko.Transport, "_send_user_message", broken)
+    with pytest.raises(DeviceLost, match="link to ort-fp32-t1 broke while"):
+        if talk == "lines":
+            channel.read_line(10)
+        else:
+            collect(channel._channel, channel._link, "head", time.monotonic() + 10)
+    channel.close()
+    monkeypatch.undo()
+    link.close()
 
 
 def test_a_command_that_dies_of_a_signal_is_no_lost_link(board: Device) -> None:

@@ -40,31 +40,37 @@ head: {filters: 8}
 branches: [{kernel: 5, expansion: 2}, {kernel: 3, expansion: 2}]
 stages: [{filters: 4, blocks: 1, stride: 1}, {filters: 8, blocks: 2, stride: 2}]
 """
-torch.set_num_threads(1)
-rng = np.random.default_rng(0)
-labels = np.arange(48) % 3
-split = ArraySplit(rng.normal(size=(48, 3, 8, 8)).astype(np.float32), labels)
-task = Task("toy", "", 3, 8, "", split, split)
-space = MixConv(parse_supernet(MINI, "test"))
-costs = block_costs(space, lambda ws: np.array([w.macs / 1e3 for w in ws]), "toy")
-config = replace(REDUCED, phase1=3, phase2=3, batch_size=16, overtime=2, record_every=1)
-with process_group("cpu") as ranks:
-    asked = Asked(space, task, (costs,), (30.0,), config, 0, ranks.world)
-    seen = []
-    split_batch = ArraySplit.batch
-    ArraySplit.batch = lambda self, indices: seen.append(len(indices)) or split_batch(self, indices)
-    folder = Path(sys.argv[1]) / str(ranks.rank)
-    search = _Search(asked, ranks, folder / "checkpoint.pt", NullProgress())
-    result = search.run()
-    digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in search.supernet.parameters())).hexdigest()
-    statistics = [float(b.double().sum()) for n, b in search.supernet.named_buffers() if n.endswith("running_mean")]
-    facts = {
-        "world": ranks.world, "batch": seen[0], "parameters": digest, "statistics": statistics,
-        "files": sorted(f.name for f in folder.glob("*")), "choices": result.architecture.choices,
-        "accuracy": result.accuracy, "t_hat": result.targets[0].t_hat,
-        "mean": ranks.mean(torch.tensor(ranks.rank + 1.0)).item(),
-    }
-    Path(sys.argv[1], f"facts{ranks.rank}.json").write_text(json.dumps(facts))
+
+
+def search() -> None:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    split = ArraySplit(rng.normal(size=(48, 3, 8, 8)).astype(np.float32), labels)
+    task = Task("toy", "", 3, 8, "", split, split)
+    space = MixConv(parse_supernet(MINI, "test"))
+    costs = block_costs(space, lambda ws: np.array([w.macs / 1e3 for w in ws]), "toy")
+    config = replace(REDUCED, phase1=3, phase2=3, batch_size=16, overtime=2, record_every=1)
+    with process_group("cpu") as ranks:
+        asked = Asked(space, task, (costs,), (30.0,), config, 0, ranks.world)
+        seen = []
+        split_batch = ArraySplit.batch
+        ArraySplit.batch = lambda self, indices: seen.append(len(indices)) or split_batch(self, indices)
+        folder = Path(sys.argv[1]) / str(ranks.rank)
+        found = _Search(asked, ranks, folder / "checkpoint.pt", NullProgress())
+        result = found.run()
+        digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in found.supernet.parameters())).hexdigest()
+        statistics = [float(b.double().sum()) for n, b in found.supernet.named_buffers() if n.endswith("running_mean")]
+        facts = {
+            "world": ranks.world, "batch": seen[0], "parameters": digest, "statistics": statistics,
+            "files": sorted(f.name for f in folder.glob("*")), "choices": result.architecture.choices,
+            "accuracy": result.accuracy, "t_hat": result.targets[0].t_hat,
+            "mean": ranks.mean(torch.tensor(ranks.rank + 1.0)).item(),
+        }
+        Path(sys.argv[1], f"facts{ranks.rank}.json").write_text(json.dumps(facts))
+
+
+search()  # in a function, as any program: no wrapped module lives until the end of the process
 '''
 
 
