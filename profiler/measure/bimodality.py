@@ -38,14 +38,15 @@ LEAST_SHARE = 0.1
 FEWEST = 12
 """Of fewer independent samples nothing is said, unless groups are FAR apart."""
 
-FAR = 8.0
+FAR = 10.0
 """Groups are far apart by so many times the standard deviation of a sample within its own. Fewer than 1 of 100 series
 of slow noise alone come to that."""
 
 MANY = 30
-LEAST_FAR = 6
-"""Of fewer samples, or of a group of fewer, that they are far apart means nothing: 3 % of series of 12 have such groups
-by chance, and a few outliers are one."""
+"""Of fewer samples, that groups are far apart means nothing: 3 % of series of 12 have such groups by chance."""
+
+SPELL = 3
+"""Such groups are spells of so many samples in a row or more, on average; outliers come one by one."""
 
 USUALLY = 2 / 3
 """In the faster group of a job's samples lie so many before the slower one is forgotten."""
@@ -124,7 +125,7 @@ def is_bimodal(samples: ArrayLike) -> bool:
         return False
     independent = effective_n(values)
     if independent < FEWEST:
-        return values.size >= MANY and min(cut, values.size - cut) >= LEAST_FAR and _far_apart(ordered, cut)
+        return values.size >= MANY and _far_apart(ordered, cut) and _in_spells(values > ordered[cut - 1])
     ordered = _without_ticks(ordered)
     if ordered.size > _POINTS:
         ordered = ordered[((np.arange(_POINTS) + 0.5) * ordered.size / _POINTS).astype(int)]
@@ -196,3 +197,15 @@ def _far_apart(ordered: Floats, cut: int) -> bool:
     widths = [float(np.subtract(*np.percentile(part, [75, 25]))) / 1.349 for part in (low, high)]
     within = sqrt((widths[0] ** 2 * low.size + widths[1] ** 2 * high.size) / ordered.size)
     return bool(np.median(high) - np.median(low) > FAR * within)
+
+
+def _in_spells(high: NDArray[np.bool_]) -> bool:
+    """Whether samples stay in their group for a while before they change to the other, both ways.
+
+    Args:
+        high: (n,) which samples are in the slower group, in the order measured.
+    """
+    changes = np.flatnonzero(high[1:] != high[:-1])
+    spells = changes.size + 1
+    fewer = min(int(np.count_nonzero(high)), int(np.count_nonzero(~high)))
+    return bool(2 * fewer >= SPELL * spells)

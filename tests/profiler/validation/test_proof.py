@@ -13,6 +13,8 @@ from profiler.fleet.virtual.simulated.spec import Faults
 from profiler.measure.config import MeasureConfig
 from profiler.validation.__main__ import main
 from profiler.validation.cases import Case, cases_of
+from profiler.validation.claims import CLAIMS
+from profiler.validation.explained import ABOVE, BELOW, reasons
 from profiler.validation.lines import Line
 from profiler.validation.report import Proof, read_proof, write_proof
 from profiler.validation.running import measure_cases, read_records
@@ -76,6 +78,21 @@ def test_what_is_missed_is_said_and_explained_where_that_is_known(tmp_path: Path
     assert found["claims"]["coverage"][0]["met"] is False
     assert found["simulated"] is True
     assert found["claims"]["coverage"][0]["low"] is None, "what is not known is not a number"
+
+
+def test_a_reason_counts_on_the_side_on_which_a_line_misses_and_on_no_other() -> None:
+    claim = next(iter(ABOVE))
+    lines = [Line(claim, "93 to 97 %", seen, least=0.93, most=0.97) for seen in (0.98, 0.9)]
+    assert reasons(lines[:1]) == {claim: ABOVE[claim]}
+    assert reasons(lines[1:]) == {}
+    assert reasons([Line("something else", "at most 1 %", 0.98, most=0.01)]) == {}
+
+
+def test_every_reason_is_one_of_a_line_that_there_is() -> None:
+    claims = {
+        line.claim for claim in ("coverage", "bias") for line in CLAIMS[claim].judge({"quiet": [], "drifting": []})
+    }
+    assert {*ABOVE, *BELOW} <= claims
 
 
 def test_a_proof_of_another_version_is_refused(tmp_path: Path) -> None:

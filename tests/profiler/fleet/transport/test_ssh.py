@@ -294,7 +294,7 @@ def test_a_link_that_breaks_under_a_command_is_lost(proxy: Any, link: SSHTranspo
 def test_a_link_that_breaks_as_its_window_is_widened_is_lost(
     board: Device, monkeypatch: pytest.MonkeyPatch, talk: str, stream: str
 ) -> None:
-    """The sender is granted more after every tenth of its window that was read; paramiko says EOFError where it cannot."""
+    """The sender is granted more after every tenth of its window; paramiko says EOFError where it cannot be."""
     link = connect(board)
     channel = link.open(["sh", "-c", f"head -c 1000000 /dev/zero{stream}; sleep 60"])
     time.sleep(0.5)  # for it to have arrived
