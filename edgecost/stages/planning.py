@@ -110,7 +110,7 @@ def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> Mea
 def campaign_limits(effort: str, patience_s: float) -> CampaignLimits:
     """How long an effort waits: a neighbour on a shared machine is gone in seconds, a board cools down in minutes."""
     limits = CampaignLimits(patience_s=patience_s)
-    return replace(limits, pause_s=2.0, longest_pause_s=15.0) if effort == "shared" else limits
+    return replace(limits, pause_s=1.0, longest_pause_s=5.0) if effort == "shared" else limits
 
 
 @dataclass(frozen=True, slots=True)
