@@ -10,7 +10,16 @@ import pytest
 from predictors.additive import AdditiveModel
 from predictors.measured import Measurements, ModelPoint
 from predictors.population import count_matrix
-from predictors.residual import COMPOSITION, Composition, compositions, fit_residual, population_composition
+from predictors.residual import (
+    COMPOSITION,
+    Composition,
+    Residual,
+    _left_out,
+    _Prior,
+    compositions,
+    fit_residual,
+    population_composition,
+)
 from profiler.workloads.fusion import cut
 from tests.contracts.simulated_target import TARGET, networks, simulated_table, true_kernel_ms, true_model_ms
 
@@ -49,6 +58,34 @@ def test_a_disturbance_that_goes_with_the_composition_is_learned() -> None:
     assert np.abs(errors).mean() < 0.4 * np.abs(base / measured - 1.0).mean()
     unseen = compositions(CUTS[:5], COSTS)
     assert residual.factor(unseen) == pytest.approx(residual.factor(made())[:5], abs=0)
+
+
+def test_what_only_neighbours_have_is_learned_too() -> None:
+    """A bump over middling shares, which no plane can follow."""
+    rng = np.random.default_rng(5)
+    values = np.tile(made().values[:1], (200, 1))
+    values[:, DEPTHWISE] = rng.uniform(0.0, 1.0, 200)
+    base = np.full(200, 2.0)
+    measured = base * (1.0 + 0.4 * np.exp(-((values[:, DEPTHWISE] - 0.5) ** 2) / 0.02))
+    residual, errors = fit_residual(Composition(values[:120]), base[:120], measured[:120], [str(i) for i in range(120)])
+    assert residual is not None
+    assert residual.alpha.any()
+    unseen = base[120:] * residual.factor(Composition(values[120:])) / measured[120:] - 1.0
+    assert np.abs(unseen).max() < 0.02
+    assert np.abs(errors).max() < 0.05
+    again = Residual.from_dict(json.loads(json.dumps(residual.to_dict(), allow_nan=False)))
+    alone = [float(again.factor(Composition(row[None]))[0]) for row in values]
+    assert alone == residual.factor(Composition(values)).tolist()
+
+
+def test_leaving_a_class_out_is_the_same_as_fitting_without_it() -> None:
+    rng = np.random.default_rng(2)
+    found, prior = rng.normal(size=12), _Prior.of(made().values[:12])
+    covariance, noise, group = prior.covariance(0.7, 0.5), 0.1, np.array([3, 4, 8])
+    said = _left_out(covariance, found, noise, [group, np.delete(np.arange(12), group)])
+    others = np.delete(np.arange(12), group)
+    alpha = np.linalg.solve(covariance[np.ix_(others, others)] + noise * np.eye(len(others)), found[others])
+    np.testing.assert_allclose(said[group], covariance[np.ix_(group, others)] @ alpha)
 
 
 def test_where_there_is_nothing_to_learn_it_is_off() -> None:
