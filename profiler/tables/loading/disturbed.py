@@ -5,6 +5,10 @@ slow throughout. Over a whole run the sentinels tell (`profiler.measure.level`):
 *disturbed* where one of the two took `GROSS` times what the sentinel takes at its best. A figure rests on its
 undisturbed rounds where it has any; one that has none keeps what it has, and is marked.
 
+A spell may also come and go between two sentinels. So in a run whose sentinels have seen the machine held up, a line is
+disturbed too where another one about the same stretch took so much less; in all other runs, lines that differ so much
+are states of the board, and stay.
+
 Only gross spells count: to leave out what is a few per cent slower would be to choose the fastest rounds, and a figure
 that is chosen for being low is too low. Processes that fall into states and boards that drift stay as they are.
 """
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 from profiler.measure.level import BEST, GROSS, LEAST_SENTINELS
 from profiler.tables.loading.rounds import Floats, Ints
 
-__all__ = ["disturbed_lines", "superseded_lines"]
+__all__ = ["disturbed_lines", "held_up_lines", "superseded_lines"]
 
 Mask = NDArray[np.bool_]
 
@@ -39,6 +43,27 @@ def disturbed_lines(is_sentinel: Mask, median_ns: Floats) -> Mask:
     slow = np.r_[False, took > GROSS * np.quantile(took, BEST, method="lower"), False]
     behind = np.searchsorted(places, np.arange(len(median_ns)), side="right")
     found: Mask = (slow[behind] | slow[behind + 1]) & ~is_sentinel
+    return found
+
+
+def held_up_lines(disturbed: Mask, median_ns: Floats, subject: Ints, repeats: Ints) -> Mask:
+    """Which lines took `GROSS` times what another one about the same stretch took, in a run with disturbed lines.
+
+    Args:
+        disturbed: (n,) by the sentinels.
+        median_ns: (n,) NaN where there is none.
+        subject, repeats: (n,) what each is about.
+
+    Returns:
+        (n,), False throughout where the sentinels saw nothing.
+    """
+    if not disturbed.any():
+        return np.zeros(len(median_ns), dtype=bool)
+    _, stretch = np.unique(repeats, return_inverse=True)
+    _, of_stretch = np.unique(subject * (stretch.max() + 1) + stretch, return_inverse=True)
+    least = np.full(of_stretch.max() + 1, np.inf)
+    np.fmin.at(least, of_stretch, median_ns)
+    found: Mask = median_ns > GROSS * least[of_stretch]
     return found
 
 

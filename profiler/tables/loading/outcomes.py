@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from profiler.measure.record import ISSUES, ROLE_KINDS
 from profiler.tables.loading.digest import ENERGIES, SPLITS, digest_schema
-from profiler.tables.loading.disturbed import disturbed_lines, superseded_lines
+from profiler.tables.loading.disturbed import disturbed_lines, held_up_lines, superseded_lines
 from profiler.tables.loading.rounds import Floats, Groups, Ints, last_of_each
 from profiler.tables.loading.runs import Run
 from profiler.tables.row import EMULATED, SIMULATED
@@ -151,10 +151,11 @@ class _Gathering:
 
     def _superseded(self, found: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Lines from slow spells that better ones stand in for; the other lines from such spells are marked."""
-        disturbed = disturbed_lines(found["kind"] == _SENTINEL, found["median_ns"])
+        is_sentinel, subject = found["kind"] == _SENTINEL, found["key"] * len(ROLE_KINDS) + found["kind"]
+        disturbed = disturbed_lines(is_sentinel, found["median_ns"])
+        disturbed |= held_up_lines(disturbed, found["median_ns"], subject, found["repeats"]) & ~is_sentinel
         if disturbed.any():
             found["issues"] = np.where(disturbed, found["issues"] | self.codes.bits("disturbed"), found["issues"])
-        subject = found["key"] * len(ROLE_KINDS) + found["kind"]
         return superseded_lines(disturbed, np.isfinite(found["median_ns"]), subject, found["repeats"], found["round"])
 
 

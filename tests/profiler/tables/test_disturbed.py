@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from profiler.measure.level import GROSS
-from profiler.tables.loading.disturbed import disturbed_lines, superseded_lines
+from profiler.tables.loading.disturbed import disturbed_lines, held_up_lines, superseded_lines
 from profiler.tables.row import Row
 from profiler.tables.table import CostTable
 
@@ -33,6 +33,31 @@ def test_slow_rounds_do_not_count_beside_others(tmp_path: Path) -> None:
     assert row.latency_ns == pytest.approx(2.0e6)
     assert "disturbed" not in row.issues
     assert row.n_rounds == 2
+
+
+def test_a_spell_between_two_sentinels_shows_in_the_other_round(tmp_path: Path) -> None:
+    """Of five rounds the sentinels saw one held up; another was, and its sentinels were not."""
+    lines = []
+    for number, (of_sentinel, of_work) in enumerate([(1.0, 1.0), (SLOW, SLOW), (1.0, 2.5), (1.0, 1.0), (1.0, 1.1)]):
+        sentinel = made_up.line(
+            kind="sentinel", subject="s" * 32, round_=number, samples_ns=(int(1e6 * of_sentinel),) * 30
+        )
+        work = made_up.line(round_=number, samples_ns=(int(2e6 * of_work),) * 30)
+        lines += [sentinel, work, sentinel]
+    made_up.write_run(tmp_path, lines, [made_up.subject("k")])
+    (row,) = CostTable.from_results(tmp_path).rows(kind="model")
+    assert row.n_rounds == 3
+    assert row.latency_ns == pytest.approx(2.0e6)
+
+
+def test_lines_that_differ_are_states_of_the_board_where_no_sentinel_saw_a_spell() -> None:
+    subject, repeats = np.zeros(4, dtype=np.int64), np.array([8, 16, 8, 16])
+    median = np.array([1.0, 2.0, SLOW, 2.1])
+    nothing, one = np.zeros(4, dtype=bool), np.array([False, False, False, True])
+    assert not held_up_lines(nothing, median, subject, repeats).any()
+    assert held_up_lines(one, median, subject, repeats).tolist() == [False, False, True, False]
+    assert not held_up_lines(one, median, np.array([0, 0, 1, 1]), repeats).any()
+    assert not held_up_lines(one, np.array([np.nan, 2.0, np.nan, 2.1]), subject, repeats).any()
 
 
 def test_a_board_that_is_a_little_slower_at_times_is_left_as_it_is(tmp_path: Path) -> None:
