@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -137,10 +138,12 @@ class AdditiveModel(CostModel):
         overhead_: what was fitted.
         residual_: what was learned of the rest; None where there was nothing to learn.
         skipped_: labels of whole models left out of the fit because a kernel of theirs has no cost.
+        left_out_: by key, the relative error of each whole model fitted on when it is left out; a saved one has none.
     """
 
     name = "additive"
     residual_: Residual | None = None
+    left_out_: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
@@ -197,6 +200,9 @@ class AdditiveModel(CostModel):
             if self.residual_ is not None:
                 left_out = Residuals(tuple(float(e) for e in errors), self.overhead_.residuals.n_params + 1)
                 self.overhead_ = replace(self.overhead_, residuals=left_out)
+        relative = self.overhead_.residuals.relative
+        if len(relative) == len(whole):
+            self.left_out_ = dict(zip((measurements.models[i].key for i in whole), relative, strict=True))
 
     def _cut(self, workload: Workload) -> tuple[Kernel, ...]:
         """The kernels that are added up."""

@@ -2,8 +2,9 @@
 
 What a comparison of cuts measures beyond fused kernels in chains are the kernels of some networks. A network of which
 a kernel has no figure of its own under the chosen cut and isolation is predicted as ever, by fused kernels in chains
-and regressors for those without a row; so are whole populations, of which only the fused kernels are counted.
-`Prediction.interval` says which it was.
+and regressors for those without a row; so are whole populations, of which only the fused kernels are counted. And so is
+every network where the networks fitted on, each left out in turn, come out nearer as ever: the usual model has more of
+them to learn from, which may outweigh a better cut. `Prediction.interval` says which it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from predictors.cuts import Isolated
 from predictors.lookup import KernelSum, add_up
 from predictors.measured import KernelPoint, Measurements
 from predictors.population import Population
+from predictors.residual import LEAST_NETWORKS
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.cuts import CUTS, Cut, cut_as
 from profiler.workloads.fusion import Kernel
@@ -44,6 +46,7 @@ class ChosenCutModel(AdditiveModel):
     Attributes:
         usual_: the fitted `AdditiveModel`.
         costs_, overhead_, skipped_: of the chosen cut; costs are of measured kernels alone.
+        outdone_: whether the usual model is nearer to networks left out.
     """
 
     name = "chosen cut"
@@ -70,10 +73,18 @@ class ChosenCutModel(AdditiveModel):
             )
         self._fit_usual(measurements)
         self._fit_kernels(replace(measurements, kernels=self._isolated(measurements)), regressors=False)
+        self.outdone_ = self._is_outdone()
 
     def _fit_usual(self, measurements: Measurements) -> None:
         self.usual_ = self._usual()
         self.usual_.fit_measurements(measurements)
+
+    def _is_outdone(self) -> bool:
+        both = self.left_out_.keys() & self.usual_.left_out_.keys()
+        if len(both) < LEAST_NETWORKS:
+            return False
+        own, usual = (sum(abs(model.left_out_[key]) for key in both) for model in (self, self.usual_))
+        return usual < own
 
     def _usual(self) -> AdditiveModel:
         usual = AdditiveModel(self.overhead, self.regressors, self.least_rows, self.residual, self.level)
@@ -99,7 +110,7 @@ class ChosenCutModel(AdditiveModel):
         found = self._found(cuts)
         factors = self._factors(cuts, found)
         sums = [add_up(kernels, found, self.level) for kernels in cuts]
-        left = [place for place, total in enumerate(sums) if total.missing]
+        left = [place for place, total in enumerate(sums) if total.missing or self.outdone_]
         usual = dict(zip(left, self.usual_.estimate_many([workloads[place] for place in left]), strict=True))
         return [
             replace(usual[place], interval=f"{usual[place].interval}; {self._why(total)}")
@@ -109,6 +120,9 @@ class ChosenCutModel(AdditiveModel):
         ]
 
     def _why(self, total: KernelSum) -> str:
+        if self.outdone_:
+            instead = f"{self.cut} ones, {self.isolation}"
+            return f"by fused kernels, chained, which are nearer to networks left out than {instead}"
         return (
             f"by fused kernels, chained, since {len(total.missing)} of {total.n_kernels} kernels were not measured as "
             f"the target's {self.cut} ones, {self.isolation}"
@@ -119,14 +133,17 @@ class ChosenCutModel(AdditiveModel):
         missing: by the chosen isolation where all of a workload's kernels have it and kernels are cut as ever, and as
         ever otherwise."""
         usual = self.usual_.price(population)
-        if self.cut != "fused":
+        if self.cut != "fused" or self.outdone_:
             return usual
         chosen = super().price(population)
         return np.where(np.isfinite(chosen), chosen, usual)
 
     def state(self) -> dict[str, Any]:
         """See `CostModel`."""
-        return {"chosen": super().state(), "usual": self.usual_.state(), "sha256": self.usual_.measurements_sha256_}
+        return {
+            "chosen": super().state(), "usual": self.usual_.state(), "sha256": self.usual_.measurements_sha256_,
+            "outdone": self.outdone_,
+        }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `CostModel`."""
@@ -134,6 +151,7 @@ class ChosenCutModel(AdditiveModel):
         self.usual_ = self._usual()
         self.usual_.restore(state["usual"])
         self.usual_.measurements_sha256_ = str(state["sha256"])
+        self.outdone_ = bool(state["outdone"])
 
 
 def _alone(point: KernelPoint) -> KernelPoint | None:

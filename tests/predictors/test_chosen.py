@@ -29,6 +29,10 @@ def exported_ms(workload: Workload) -> float:
     return sum(true_kernel_ms(k) for k in cut_as(workload, "exported", TARGET.runtime, TARGET.precision))
 
 
+def fused_ms(workload: Workload) -> float:
+    return sum(true_kernel_ms(k) for k in cut_as(workload, "fused", TARGET.runtime, TARGET.precision))
+
+
 def table(nets: list[Workload] = NETS) -> CostTable:
     """Networks that cost what their exported nodes do together; kernels alone cost twice as much."""
     rows, workloads = [], {}
@@ -74,6 +78,30 @@ def test_others_are_predicted_as_ever_and_it_is_said() -> None:
     assert together[1] == found
     assert together[0].latency_ms != known.latency_ms
     assert "fused kernels" not in together[0].interval
+
+
+def test_where_the_usual_cut_is_nearer_to_networks_left_out_it_is_used(tmp_path) -> None:
+    nets = networks(60, seed=8)
+    exported = table(nets)
+    fused = CostTable(
+        [
+            replace(row, **dict.fromkeys(("latency_ns", "low_ns", "high_ns"), 1e6 * (OVERHEAD_MS + fused_ms(net))))
+            if (net := next((n for n in nets if n.key == row.key), None)) is not None
+            else row
+            for row in exported.rows()
+        ],
+        exported.workloads,
+        (TARGET,),
+    )
+    assert not ChosenCutModel("exported").fit(exported, TARGET.id).outdone_
+    model = ChosenCutModel("exported").fit(fused, TARGET.id)
+    assert model.outdone_
+    assert model.predict(nets).tolist() == model.usual_.predict(nets).tolist()
+    assert "nearer to networks left out than exported ones" in model.estimate(nets[-1]).interval
+    population = count_matrix(nets[:3], TARGET.runtime, TARGET.precision)
+    assert model.price(population).tolist() == model.usual_.price(population).tolist()
+    save_model(model, tmp_path / "model.json")
+    assert load_model(tmp_path / "model.json").predict(nets).tolist() == model.predict(nets).tolist()
 
 
 def test_kernels_alone_are_those_that_ran_alone() -> None:
