@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # the searches need torch; this release has a CPU build where one is offered
 TORCH := torch==2.13.0
 
-BENCHMARKS := $(addprefix benchmarks/,startup.py table_load.py price_nasbench201.py campaign_memory.py campaign.py budget_solver.py supernet_step.py)
+BENCHMARKS := $(addprefix benchmarks/,startup.py table_load.py price_nasbench201.py campaign_memory.py campaign.py budget_solver.py supernet_step.py evrsnas_overhead.py)
 
 .PHONY: help install quickstart test test-aarch64 chaos validate-protocol lint format bench clean
 

@@ -25,7 +25,7 @@ from search.evrsnas.evolution import CostFunction, EvolutionConfig, ScoreFunctio
 from search.evrsnas.records import Evaluation, EvolutionResult, Generation
 from search.evrsnas.reference import Reference, read_reference, trained_reference
 from search.evrsnas.scores import ScoreStore, StoredScorer
-from search.evrsnas.scoring import RmiScorer, preset
+from search.evrsnas.scoring import RmiScorer, check_classes, preset
 from search.files import write_text
 from search.spaces import find_space
 from search.spaces.base import SearchSpace
@@ -239,6 +239,7 @@ def _scorer(
     reference = _reference(config, images, cache_dir)
     how = preset(config.preset)
     scorer = RmiScorer(space, how, reference, images, config.seed)
+    check_classes(scorer.batch, how)
     store = ScoreStore(cache_dir / "scores.jsonl")
     if progress:
         progress.message(f"reference: {reference.origin}, {100 * reference.accuracy:.1f} % of the test images right")

@@ -23,6 +23,7 @@ from edgecost.cli import (
     profile,
     quickstart,
     report,
+    rmi,
     scale,
     search,
     study,
@@ -56,6 +57,7 @@ app.command("fit")(fit.fit)
 app.command("validate")(validate.validate)
 app.command("predict")(predict.predict)
 app.add_typer(transfer.app, name="transfer")
+app.add_typer(rmi.app, name="rmi")
 app.add_typer(search.app, name="search")
 app.add_typer(study.app, name="study")
 app.command("scale")(scale.scale)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
-from edgecost.cli.options import CostOption, ResultsOption, SeedOption, TargetOption
+from edgecost.cli.options import CostOption, ResultsOption, SeedOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 from edgecost.cli.s3nas import s3nas
+from edgecost.cli.scores import scores as scores_file
 
 __all__ = ["app"]
 
@@ -22,11 +23,15 @@ def searches() -> None:
 
 @app.command()
 def evrsnas(
-    target: str = TargetOption,
+    target: list[str] = typer.Option(
+        ..., "--target", "-t", help="A target or device id; several times for a network that meets a budget on each."
+    ),
     cost: str = CostOption,
-    budget_ms: float | None = typer.Option(None, "--budget-ms", help="The latency that the network must not exceed."),
-    budget_mj: float | None = typer.Option(
-        None, "--budget-mj", help="With --cost energy: the energy of a run that it must not exceed, above rest."
+    budget_ms: list[float] = typer.Option(
+        [], "--budget-ms", help="The latency that the network must not exceed; one for all targets or one each."
+    ),
+    budget_mj: list[float] = typer.Option(
+        [], "--budget-mj", help="With --cost energy: the energy of a run that it must not exceed, above rest."
     ),
     data: Path | None = typer.Option(
         None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
@@ -35,9 +40,30 @@ def evrsnas(
     supernet: str | None = typer.Option(
         None, "--supernet", help="For mixconv: a bundled supernet's name or a YAML file [default: graded32]."
     ),
-    preset: str = typer.Option("quick", "--preset", help="How candidates are scored: quick or paper."),
+    preset: str = typer.Option(
+        "quick", "--preset", help="How phi is computed: quick, paper, reduced, reduced16 or untrained."
+    ),
     population: int = typer.Option(20, "--population", help="Architectures a generation."),
     generations: int = typer.Option(100, "--generations", help="Generations."),
+    pareto: bool = typer.Option(False, "--pareto", help="The whole front of score against cost in one run (NSGA-II)."),
+    probability: float | None = typer.Option(
+        None, "--probability", help="The budget is to hold with this probability, by the predictor's interval."
+    ),
+    bound: str = typer.Option("normal", "--bound", help="With --probability: normal or conformal."),
+    proxy: str = typer.Option(
+        "phi", "--proxy", help="The score: phi, macs, params, synflow, naswot, jacov, zen; joined by + for mean ranks."
+    ),
+    scores: Path | None = typer.Option(
+        None, "--scores", help="A store that `rmi score` filled: phi comes out of it, and what it lacks is added."
+    ),
+    reference: str | None = typer.Option(
+        None, "--reference", help="What phi compares with, as `rmi score` takes it [default: with --scores as there]."
+    ),
+    score_seed: int | None = typer.Option(
+        None, "--score-seed", help="The seed that scores are drawn by; one for several searches [default: --seed]."
+    ),
+    finalists: int = typer.Option(0, "--finalists", help="Train the best so many on training images and rank them."),
+    finalist_epochs: int = typer.Option(5, "--finalist-epochs", help="With --finalists: epochs of their training."),
     out: Path | None = typer.Option(
         None, "--out", help="The study's file [default: RESULTS/search/evrsnas-TARGET-BUDGET.json]."
     ),
@@ -49,13 +75,24 @@ def evrsnas(
 
     Example: edgecost search evrsnas --target ort-fp32-t1 --budget-ms 6 --results results/quickstart
     """
-    from edgecost.stages.energy_costs import budget_of
+    from edgecost.stages.beyond import BeyondOptions, search_beyond
+    from edgecost.stages.energy_costs import budgets_of
     from edgecost.stages.searching import SearchOptions, search_evrsnas
 
-    budget, unit = budget_of(cost, budget_ms, budget_mj)
-    options = SearchOptions(target, budget, data, preset, population, generations, seed, space, supernet, unit)
+    budgets, unit = budgets_of(cost, budget_ms, budget_mj)
+    asked = BeyondOptions(
+        tuple(target), budgets, data, preset, population, generations, seed, space, supernet, unit,
+        pareto, probability, bound, proxy, finalists, finalist_epochs,  # type: ignore[arg-type]
+        scores, reference, score_seed,
+    )  # fmt: skip
     with progress("search", quiet=json_) as bar:
-        answer = search_evrsnas(options, results=results, out=out, progress=bar)
+        if asked.plain and len(budgets) == 1:
+            plain = SearchOptions(
+                target[0], budgets[0], data, preset, population, generations, seed, space, supernet, unit
+            )
+            answer = search_evrsnas(plain, results=results, out=out, progress=bar)
+        else:
+            answer = search_beyond(asked, results=results, out=out, progress=bar)
     if json_:
         emit_json(answer)
     elif answer["feasible"]:
@@ -66,3 +103,4 @@ def evrsnas(
 
 
 app.command("s3nas")(s3nas)
+app.command("scores")(scores_file)

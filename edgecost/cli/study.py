@@ -20,11 +20,15 @@ from edgecost.cli.options import (
     TrainStepsOption,
 )
 from edgecost.cli.output import JsonOption, emit_json, progress, show_table
+from edgecost.cli.study_evrsnas import hw_evrsnas
 from profiler.errors import ConfigError
 
 __all__ = ["app", "show_study"]
 
 app = typer.Typer(help="A search beside its controls.", no_args_is_help=True, rich_markup_mode=None)
+
+
+app.command("hw-evrsnas")(hw_evrsnas)
 
 
 @app.callback()

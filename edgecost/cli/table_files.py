@@ -57,9 +57,13 @@ def export(
 
 
 def import_(
-    file: Path = typer.Argument(..., help="A table of layers (.yaml, .json, .parquet), or a folder in S3NAS's layout."),
+    file: Path = typer.Argument(
+        ...,
+        help="A table of layers (.yaml, .json, .parquet) or a folder in S3NAS's layout; or hw-nas-bench: its costs of "
+        "whole networks on six devices, out of EDGECOST_DATA.",
+    ),
     target: str = typer.Option(
-        ..., "--target", "-t", help="What it was measured on, such as note10/litert-fp32-t1; files do not say."
+        "", "--target", "-t", help="What it was measured on, such as note10/litert-fp32-t1; files of layers do not say."
     ),
     out: Path = typer.Option(..., "--out", help="The file to write: a name ending in .json or .parquet."),
     format_: str = typer.Option("auto", "--format", help="auto, ofa, proxylessnas, hwnasbench or s3nas."),
@@ -71,8 +75,20 @@ def import_(
 
     Example: edgecost table import 224_lookup_table.yaml --target note10/litert-fp32-t1 --out note10.json
     """
+    from edgecost.stages.network_tables import NAME, import_networks
     from edgecost.stages.table_files import import_table
 
+    if file.name == NAME:
+        if target or format_ != "auto" or unit or device:
+            raise ConfigError(f"{NAME} names its devices and units; leave out --target, --format, --unit and --device")
+        networks = import_networks(file, out)
+        if json_:
+            emit_json({name: value for name, value in networks.items() if name != "sentence"})
+        else:
+            typer.echo(networks["sentence"])
+        return
+    if not target:
+        raise ConfigError("say with --target what the table was measured on, such as note10/litert-fp32-t1")
     found = import_table(file, format_, target, out, unit, device)
     if json_:
         emit_json({name: value for name, value in found.items() if name != "sentence"})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgecost.report.closure import closure_section
 from edgecost.report.cuts import CutsSection, cuts_section
 from edgecost.report.formats import figure_text, short_names
+from edgecost.report.hw_evrsnas import HwEvrsnasSection, hw_evrsnas_section
 from edgecost.report.predictors import PredictorsSection, predictors_section
 from edgecost.report.s3nas import S3nasSection, s3nas_section
 from edgecost.report.trust import TrustSection, trust_section
@@ -50,6 +51,7 @@ class ReportData:
         predictors: what they are worth on what was left out, None where nothing was.
         search, winner, training: sections of the search, None where nothing was searched or verified.
         s3nas: the section of S3NAS, None where there is no run of it.
+        hw_evrsnas: the study of HW-EvRSNAS, None where there is none.
     """
 
     title: str
@@ -71,6 +73,7 @@ class ReportData:
     winner: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     s3nas: S3nasSection | None = None
+    hw_evrsnas: HwEvrsnasSection | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -113,6 +116,7 @@ def collect(results: Path) -> ReportData:
     data.cuts = cuts_section(results)
     data.predictors = predictors_section(results)
     _add_search(data, table, results)
+    data.hw_evrsnas = hw_evrsnas_section(results)
     data.s3nas = s3nas_section(results)
     if data.s3nas is not None:
         data.notes += data.s3nas.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
     from predictors.energy import EnergyModel
     from profiler.tables.table import CostTable
 
-__all__ = ["COSTS", "UNIT_TEXTS", "Unit", "budget_of", "fit_and_save_energy", "fit_cost", "simulated_words", "unit_of"]
+__all__ = [
+    "COSTS",
+    "UNIT_TEXTS",
+    "Unit",
+    "budgets_of",
+    "fit_and_save_energy",
+    "fit_cost",
+    "simulated_words",
+    "unit_of",
+]
 
 Unit = Literal["ms", "mj"]
 
@@ -35,17 +45,17 @@ def unit_of(cost: str) -> Unit:
     return COSTS[cost]
 
 
-def budget_of(cost: str, in_ms: float | None, in_mj: float | None) -> tuple[float, Unit]:
-    """The one budget that was given, and its unit.
+def budgets_of(cost: str, in_ms: Sequence[float], in_mj: Sequence[float]) -> tuple[tuple[float, ...], Unit]:
+    """The budgets that were given, one or more, and their unit.
 
     Raises:
         ConfigError: there is none, or one in another unit than the cost's.
     """
     unit = unit_of(cost)
-    value, other = (in_ms, in_mj) if unit == "ms" else (in_mj, in_ms)
-    if value is None or other is not None:
-        raise ConfigError(f"a budget of {cost} is given by --budget-{unit}" + ("" if other is None else " alone"))
-    return value, unit
+    values, others = (in_ms, in_mj) if unit == "ms" else (in_mj, in_ms)
+    if not values or others:
+        raise ConfigError(f"a budget of {cost} is given by --budget-{unit}" + (" alone" if others else ""))
+    return tuple(values), unit
 
 
 def simulated_words(table: CostTable, target_id: str) -> str:

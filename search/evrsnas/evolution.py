@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import ConfigError
+from search.evrsnas.breeding import Breeder
 from search.evrsnas.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from search.evrsnas.records import Evaluation, EvolutionResult, Generation
 from search.spaces.base import Architecture, SearchSpace
 
 __all__ = [
+    "DRAWS_PER_PLACE",
     "CostFunction",
     "Evaluator",
     "EvolutionConfig",
@@ -41,10 +43,10 @@ __all__ = [
 ScoreFunction = Callable[[Sequence[Architecture]], NDArray[np.float64]]
 """phi of every architecture, higher is better; NaN where it could not be had."""
 CostFunction = Callable[[Sequence[Architecture]], NDArray[np.float64]]
-"""Psi of every architecture in milliseconds; NaN where it is unknown."""
+"""Psi of every architecture in milliseconds; NaN where it is unknown, infinite where the device refuses it."""
 Observer = Callable[[Generation], None]
 
-_DRAWS_PER_PLACE = 200
+DRAWS_PER_PLACE = 200
 """How many architectures are drawn at most for one place of the initial population, in search of one with a cost."""
 
 
@@ -146,7 +148,7 @@ class Evaluator:
 
     def _evaluation(self, arch: Architecture, score: float, cost_ms: float) -> Evaluation:
         if not math.isfinite(cost_ms):
-            return Evaluation(arch, math.nan, math.nan, math.inf, -math.inf)
+            return Evaluation(arch, math.nan, cost_ms, math.inf, -math.inf)
         budget_ms = self._config.budget_ms
         violation = 0.0 if budget_ms is None else max(0.0, cost_ms - budget_ms) / budget_ms
         fitness = score - penalty(cost_ms, self._config) if math.isfinite(score) else -math.inf
@@ -190,9 +192,7 @@ def evolve(
         population, history = initial_population(space, evaluate, config, rng), []
     while len(history) <= config.generations:
         if history:
-            population = evaluate(
-                breed(space, population, config, rng),
-            )
+            population = evaluate(breed(space, population, config, rng))
         population.sort(key=lambda e: -e.fitness)  # stable: equals stay in order of appearance
         history.append(_summary(len(history), population, evaluate))
         if checkpoint:
@@ -216,7 +216,7 @@ def initial_population(
         ConfigError: where none is found.
     """
     found: list[Evaluation] = []
-    for _ in range(_DRAWS_PER_PLACE):
+    for _ in range(DRAWS_PER_PLACE):
         drawn = [space.sample(rng) for _ in range(config.population - len(found))]
         found += [e for e in evaluate(drawn) if e.candidate]
         if len(found) == config.population:
@@ -235,15 +235,11 @@ def breed(
 ) -> list[Architecture]:
     """The next generation's architectures from a population sorted by falling fitness: the elite, then children."""
 
-    def parent() -> Architecture:
-        drawn = rng.choice(len(population), size=config.tournament, replace=False)
-        return population[int(drawn.min())].architecture
-
-    following = [e.architecture for e in population[: config.elite]]
-    while len(following) < config.population:
-        child = space.crossover(parent(), parent(), rng)
-        following.append(space.mutate(child, rng, config.mutation_rate))
-    return following
+    breeder = Breeder.of(space, len(population), config.tournament, config.elite, config.mutation_rate)
+    choices = np.array([e.architecture.choices for e in population], dtype=np.int64)
+    rows = breeder.children(choices, rng.random(breeder.draws)).tolist()
+    elite = [e.architecture for e in population[: config.elite]]
+    return elite + [Architecture(space.name, tuple(row)) for row in rows]
 
 
 def pick_best(archive: Iterable[Evaluation]) -> Evaluation:

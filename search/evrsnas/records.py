@@ -25,7 +25,7 @@ class Evaluation:
     Attributes:
         architecture: the architecture.
         score: phi, higher is better; NaN where the architecture was not or could not be scored.
-        cost_ms: Psi; NaN where the architecture has no cost.
+        cost_ms: Psi; NaN where the architecture has no cost, infinite where the device refuses it.
         violation: how far the cost lies beyond the budget, relative to it; 0 within it, inf without a cost.
         fitness: score minus penalty; -inf where it is no candidate (no cost or no score).
     """
@@ -46,9 +46,15 @@ class Evaluation:
         """Whether it is a candidate and meets the budget."""
         return self.candidate and self.violation <= 0
 
+    @property
+    def refused(self) -> bool:
+        """Whether the device is known not to run it, so that it meets no budget."""
+        return math.isinf(self.cost_ms)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
         return {
+            **({"refused": True} if self.refused else {}),
             "space": self.architecture.space,
             "choices": list(self.architecture.choices),
             "score": null_if_not_finite(self.score),
@@ -64,7 +70,7 @@ class Evaluation:
             return cls(
                 Architecture(str(data["space"]), tuple(int(c) for c in data["choices"])),
                 _number(data["score"], math.nan),
-                _number(data["cost_ms"], math.nan),
+                _number(data["cost_ms"], math.inf if data.get("refused") else math.nan),
                 _number(data["violation"], math.inf),
                 _number(data["fitness"], -math.inf),
             )

@@ -24,9 +24,9 @@ from profiler.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["alignment", "choose_batch", "rmi", "torch_alignment"]
+__all__ = ["CONSTANT_BELOW", "alignment", "choose_batch", "rmi", "torch_alignment"]
 
-_CONSTANT_BELOW = 1e-12
+CONSTANT_BELOW = 1e-12
 """Share of the features' energy that must remain after centring: (1e-6)^2, the resolution of float32 features."""
 
 
@@ -52,7 +52,7 @@ def alignment(X: NDArray[Any]) -> NDArray[np.float64]:
     """HKH / ||HKH||_F of features (n, ...): shape (n, n), all zero where they are constant over the images."""
     flat = np.asarray(X, dtype=np.float64).reshape(len(X), -1)
     centred = flat - flat.mean(axis=0)
-    if (centred**2).sum() <= _CONSTANT_BELOW * (flat**2).sum():
+    if (centred**2).sum() <= CONSTANT_BELOW * (flat**2).sum():
         return np.zeros((len(flat), len(flat)))
     kernel = centred @ centred.T
     result: NDArray[np.float64] = kernel / np.linalg.norm(kernel)
@@ -63,7 +63,7 @@ def torch_alignment(x: torch.Tensor) -> torch.Tensor:
     """`alignment` for tensors, differentiable, in float64."""
     flat = x.double().flatten(1)
     centred = flat - flat.mean(dim=0)
-    if float((centred.detach() ** 2).sum()) <= _CONSTANT_BELOW * float((flat.detach() ** 2).sum()):
+    if float((centred.detach() ** 2).sum()) <= CONSTANT_BELOW * float((flat.detach() ** 2).sum()):
         return centred.new_zeros((len(flat), len(flat)))
     kernel = centred @ centred.T
     normed: torch.Tensor = kernel / kernel.square().sum().sqrt()

@@ -14,86 +14,55 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, TrainingDiverged
 from search.data import ImageSet, shrink
-from search.evrsnas.reference import Reference
-from search.evrsnas.rmi import alignment, choose_batch, torch_alignment
+from search.evrsnas.course import Course, steps_to_record, train_course
+from search.evrsnas.presets import PRESETS, ScorePreset, preset
+from search.evrsnas.rmi import alignment, choose_batch
 from search.spaces.base import Architecture, SearchSpace
 from search.threads import torch_threads
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PRESETS", "Batch", "RmiScorer", "ScorePreset", "draw_batch", "preset"]
+    from profiler.workloads.builders.torch import WorkloadModule
+
+__all__ = [
+    "PRESETS",
+    "Batch",
+    "ReferenceModel",
+    "RmiScorer",
+    "ScorePreset",
+    "check_classes",
+    "draw_batch",
+    "preset",
+    "score_of",
+]
 
 _RECIPE = 1
 """Part of every score's identity: raised whenever scoring changes."""
+_STAGES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ScorePreset:
-    """How candidates are scored.
+class ReferenceModel(Protocol):
+    """What scoring needs of a reference."""
 
-    Attributes:
-        name: what it is called on the command line.
-        channels, cells_per_stage, image_size: the candidate's macro network (`SearchSpace.reduced`); images are
-            averaged down to its size, while the reference always sees 32 x 32.
-        steps: training steps on the batch; 0 scores networks as initialised.
-        networks: fresh networks whose scores are averaged.
-        balanced: choose the batch class by class.
-        batch_size, pool: n, and the number of random training images it is chosen from.
-        kind: "phi", or "mixed_loss" for the negated loss that RMI-NAS ranks by.
-        learning_rate, momentum, weight_decay, rmi_weight: of the brief training.
-        threads: how many torch may use; None leaves it to torch. See `search.threads`.
-    """
+    @property
+    def digest(self) -> str:
+        """A hash of the network, its taps and its weights."""
 
-    name: str
-    channels: int = 16
-    cells_per_stage: int = 5
-    image_size: int = 32
-    steps: int = 150
-    networks: int = 1
-    balanced: bool = False
-    batch_size: int = 32
-    pool: int = 512
-    kind: Literal["phi", "mixed_loss"] = "phi"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    rmi_weight: float = 0.8
-    threads: int | None = 1
+    def features(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
+        """Logits (n, classes) and the feature maps of the three stages (n, ...), in eval mode."""
 
-    def __post_init__(self) -> None:
-        if self.steps < 0 or self.networks < 1 or self.batch_size < 2 or self.pool < self.batch_size:
-            raise ConfigError(
-                f"score preset {self.name!r}: steps must not be negative, networks at least 1, "
-                "the batch at least 2 images and the pool no smaller than the batch"
-            )
-        if self.kind not in ("phi", "mixed_loss"):
-            raise ConfigError(f"score preset {self.name!r}: a score is 'phi' or 'mixed_loss', not {self.kind!r}")
-
-
-PRESETS: dict[str, ScorePreset] = {
-    p.name: p
-    for p in (
-        ScorePreset("paper", threads=None),
-        ScorePreset("quick", channels=8, cells_per_stage=1, image_size=16, steps=5, networks=4, balanced=True),
-    )
-}
-"""By name. "paper": the whole network, trained for 150 steps. "quick": a reduced network on two CPU cores."""
-
-
-def preset(name: str) -> ScorePreset:
-    """The preset of a name (ConfigError where there is none)."""
-    if name not in PRESETS:
-        raise ConfigError(f"there is no score preset {name!r}; known are {', '.join(sorted(PRESETS))}")
-    return PRESETS[name]
+    def losses(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Cross-entropy of every image (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +82,16 @@ class Batch:
     targets: tuple[NDArray[np.float64], ...]
 
 
-def draw_batch(images: ImageSet, reference: Reference, how: ScorePreset, seed: int) -> Batch:
+def draw_batch(images: ImageSet, reference: ReferenceModel, how: ScorePreset, seed: int) -> Batch:
     """Draw `how.pool` training images by `seed` and choose the batch among them.
 
     Raises:
-        ConfigError: where there are too few images, or the reference's loss is not finite.
+        ConfigError: where there are too few images or all are of one class, the reference's loss is not finite,
+            or it does not give three feature maps that tell images apart.
     """
     n = len(images.train_labels)
+    if n and len(np.unique(images.train_labels)) < 2:
+        raise ConfigError(f"the training images of {images.name} are of one class only: there is nothing to tell apart")
     if n < how.batch_size:
         raise ConfigError(f"{images.name} has {n} training images, fewer than the batch of {how.batch_size}")
     pool = np.sort(np.random.default_rng(seed).choice(n, size=min(how.pool, n), replace=False))
@@ -128,7 +100,26 @@ def draw_batch(images: ImageSet, reference: Reference, how: ScorePreset, seed: i
     chosen = images.train_images[indices]
     _, features = reference.features(chosen)
     targets = tuple(alignment(f) for f in features)
+    if len(targets) != _STAGES:
+        raise ConfigError(f"the reference gives {len(targets)} feature maps, but RMI compares {_STAGES}: tap it thrice")
+    flat = [i for i, target in enumerate(targets, 1) if not target.any()]
+    if flat:
+        raise ConfigError(
+            f"the reference's feature map {flat[0]} is the same for every image of the batch: tap it elsewhere"
+        )
     return Batch(indices, shrink(chosen, how.image_size), images.train_labels[indices], targets)
+
+
+def check_classes(batch: Batch, how: ScorePreset) -> None:
+    """Raise ConfigError where a batch is of one class, on which a network learns nothing but that class.
+
+    phi as initialised asks for no labels, and is had on any batch.
+    """
+    if (how.steps or how.kind == "mixed_loss") and len(np.unique(batch.labels)) < 2:
+        raise ConfigError(
+            f"the reference finds {len(batch.labels)} images of one class the easiest, so that the batch is of one "
+            "class only: choose it class by class (a balanced preset), or take another seed or a better reference"
+        )
 
 
 class RmiScorer:
@@ -137,33 +128,88 @@ class RmiScorer:
     Attributes:
         space, preset, seed: what is scored, and how.
         batch: the one batch used for all.
+        device: what torch computes on, such as "cpu" or "cuda".
         identity: a digest of everything but the architecture that a score depends on.
+        course_settings: everything but the architecture, the seed and the steps that a course depends on.
+        course_identity: a digest of those.
     """
 
     def __init__(
-        self, space: SearchSpace, preset: ScorePreset, reference: Reference, images: ImageSet, seed: int
+        self,
+        space: SearchSpace,
+        preset: ScorePreset,
+        reference: ReferenceModel,
+        images: ImageSet,
+        seed: int,
+        device: str = "cpu",
     ) -> None:
-        self.space, self.preset, self.seed = space, preset, seed
+        self.space, self.preset, self.seed, self.device = space, preset, seed, device
         self.batch = draw_batch(images, reference, preset, seed)
         self._macro = space.reduced(preset.channels, preset.cells_per_stage, preset.image_size, images.num_classes)
         settings = {k: v for k, v in asdict(preset).items() if k != "name"}
         parts = [_RECIPE, space.name, settings, reference.digest, images.digest, self.batch.indices.tolist(), seed]
         parts += [space.definition] if space.definition else []
-        self.identity = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+        self.identity = _digest(parts)
+        training = ("learning_rate", "momentum", "weight_decay", "rmi_weight")
+        self.course_settings: dict[str, Any] = {
+            "recipe": _RECIPE,
+            "space": space.name,
+            "definition": dict(space.definition),
+            "macro": self._macro,
+            "image_size": preset.image_size,
+            "training": {name: settings[name] for name in training},
+            "reference": reference.digest,
+            "images": images.digest,
+            "batch": self.batch.indices.tolist(),
+        }
+        self.course_identity = _digest(self.course_settings)
 
     def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Scores, higher is better, in the order given; NaN for a network whose training diverged."""
         return np.array([self.score(a) for a in architectures], dtype=np.float64)
 
     def score(self, arch: Architecture) -> float:
-        """The mean score of `preset.networks` fresh networks of an architecture."""
+        """The mean score of `preset.networks` fresh networks of an architecture; NaN where one diverged."""
+        at = (self.preset.steps,)
+        scores = [score_of(self.course(arch, i, at), self.preset) for i in range(self.preset.networks)]
+        return float(np.mean(scores))
+
+    def course(self, arch: Architecture, network: int = 0, at: Sequence[int] | None = None) -> Course:
+        """Train one fresh network of an architecture.
+
+        Args:
+            arch: an architecture of the space.
+            network: which of its fresh networks.
+            at: the steps to record, ascending; by default those of `steps_to_record` for the preset.
+        """
         import torch
 
+        at = steps_to_record(self.preset.steps) if at is None else at
         # modules draw initial weights from the global generator before `reset` replaces them: leave it as it was
-        with torch_threads(self.preset.threads), torch.random.fork_rng(devices=[]):
-            return float(np.mean([self._score_once(arch, i) for i in range(self.preset.networks)]))
+        with torch_threads(self.preset.threads), torch.random.fork_rng(devices=[]), self._full_float32():
+            module = self._fresh(arch, network).to(self.device)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            x, y, targets = self._tensors()
+            return train_course(module, x.contiguous(memory_format=torch.channels_last), y, targets, self.preset, at)
 
-    def _score_once(self, arch: Architecture, network: int) -> float:
+    def courses(self, networks: Sequence[tuple[Architecture, int]], at: Sequence[int] | None = None) -> list[Course]:
+        """`course` of several (architecture, network), trained together in one process.
+
+        The same to float32 rounding, which training amplifies; worth it where starting an operator costs more than
+        computing it.
+        """
+        import torch
+
+        from search.evrsnas.lockstep import train_together
+
+        at = steps_to_record(self.preset.steps) if at is None else at
+        with torch_threads(self.preset.threads), torch.random.fork_rng(devices=[]), self._full_float32():
+            modules = [self._fresh(arch, network) for arch, network in networks]
+            x, y, targets = self._tensors()
+            return train_together(modules, x, y, targets, self.preset, at)
+
+    def _fresh(self, arch: Architecture, network: int) -> WorkloadModule:
+        """An untrained network whose weights depend on the seed, its number and its isomorphism class."""
         import torch
 
         from profiler.workloads.builders.torch import WorkloadModule, reset
@@ -173,40 +219,36 @@ class RmiScorer:
         workload, taps = self.space.assemble(arch, **self._macro)
         module = WorkloadModule(workload, taps)
         reset(module, generator)
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        module.train()
-        x = torch.from_numpy(self.batch.images).contiguous(memory_format=torch.channels_last)
-        y = torch.from_numpy(self.batch.labels)
-        targets = [torch.from_numpy(t) for t in self.batch.targets]
-        optimiser = torch.optim.SGD(
-            module.parameters(),
-            self.preset.learning_rate,
-            momentum=self.preset.momentum,
-            weight_decay=self.preset.weight_decay,
-        )
-        for _ in range(self.preset.steps):
-            _, loss = self._measure(module, x, y, targets)
-            if not math.isfinite(float(loss.detach())):
-                return math.nan
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        with torch.no_grad():
-            phi, loss = self._measure(module, x, y, targets)
-        return float(phi) if self.preset.kind == "phi" else -float(loss)
+        return module.train()
 
-    def _measure(
-        self, module: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, targets: Sequence[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """phi and the mixed loss of a network on the batch."""
+    def _full_float32(self) -> AbstractContextManager[None]:
+        """On a GPU: no TensorFloat-32 in convolutions, for a score does not depend on the device."""
         import torch
 
-        result: Any = module(x)
-        logits, features = result
-        phi = torch.zeros((), dtype=torch.float64)
-        for target, feature in zip(targets, features, strict=True):
-            # what does not depend on the input may come as one row for all images
-            phi = phi + (torch_alignment(feature.expand(len(x), *feature.shape[1:])) * target).sum()
-        entropy = torch.nn.functional.cross_entropy(logits.expand(len(x), -1), y)
-        weight = self.preset.rmi_weight
-        return phi, weight * (len(targets) - phi) + (1 - weight) * entropy
+        if self.device == "cpu":
+            return nullcontext()
+        found: AbstractContextManager[None] = torch.backends.cudnn.flags(allow_tf32=False)
+        return found
+
+    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        import torch
+
+        batch = self.batch
+        return (
+            torch.from_numpy(batch.images).to(self.device),
+            torch.from_numpy(batch.labels).to(self.device),
+            [torch.from_numpy(target).to(self.device) for target in batch.targets],
+        )
+
+
+def score_of(course: Course, how: ScorePreset) -> float:
+    """A course's score at the preset's steps, higher is better; NaN where the training diverged."""
+    try:
+        point = course.at(how.steps)
+    except TrainingDiverged:
+        return math.nan
+    return point.phi if how.kind == "phi" else -point.mixed_loss(how.rmi_weight)
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

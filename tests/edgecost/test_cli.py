@@ -25,7 +25,9 @@ VERBS = [
     "fit",
     "validate",
     "predict",
+    "rmi",
     "search",
+    "study",
     "scale",
     "postprocess",
     "train",
@@ -53,12 +55,16 @@ def test_help_names_every_verb(run) -> None:
 
 
 COMMANDS = [
-    *((verb,) for verb in VERBS if verb not in ("fleet", "devices", "table", "search")),
+    *((verb,) for verb in VERBS if verb not in ("fleet", "devices", "table", "rmi", "search", "study")),
     *(("fleet", verb) for verb in ("up", "down", "status")),
     *(("devices", verb) for verb in ("list", "init", "check", "trust", "schema")),
-    *(("table", verb) for verb in ("show", "export")),
+    *(("table", verb) for verb in ("show", "export", "import")),
+    *(("rmi", verb) for verb in ("score", "merge")),
     ("search", "evrsnas"),
+    ("search", "scores"),
     ("search", "s3nas"),
+    ("study", "hw-evrsnas"),
+    ("study", "s3nas"),
 ]
 
 

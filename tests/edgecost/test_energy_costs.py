@@ -14,7 +14,7 @@ import pytest
 
 from edgecost.report import collect
 from edgecost.stages import costs, energy_shown, searching, verification
-from edgecost.stages.energy_costs import budget_of, fit_and_save_energy, fit_cost
+from edgecost.stages.energy_costs import budgets_of, fit_and_save_energy, fit_cost
 from edgecost.stages.energy_shown import energies
 from edgecost.stages.searching import SearchOptions, cost_function, search_evrsnas, train_finalists
 from edgecost.stages.spaces import chosen_space
@@ -175,18 +175,18 @@ def test_energies_that_are_missing_end_a_search_and_a_fit(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("energy", 5.0, None), "a budget of energy is given by --budget-mj"),
-        (("energy", None, None), "a budget of energy is given by --budget-mj"),
-        (("energy", 5.0, 5.0), "--budget-mj alone"),
-        (("latency", None, 5.0), "a budget of latency is given by --budget-ms"),
-        (("heat", 5.0, None), "--cost is latency or energy, not 'heat'"),
+        (("energy", [5.0], []), "a budget of energy is given by --budget-mj"),
+        (("energy", [], []), "a budget of energy is given by --budget-mj"),
+        (("energy", [5.0], [5.0]), "--budget-mj alone"),
+        (("latency", [], [5.0]), "a budget of latency is given by --budget-ms"),
+        (("heat", [5.0], []), "--cost is latency or energy, not 'heat'"),
     ],
 )
 def test_a_budget_is_in_the_unit_of_its_cost(given: tuple[Any, ...], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        budget_of(*given)
-    assert budget_of("energy", None, 5.0) == (5.0, "mj")
-    assert budget_of("latency", 5.0, None) == (5.0, "ms")
+        budgets_of(*given)
+    assert budgets_of("energy", [], [5.0]) == ((5.0,), "mj")
+    assert budgets_of("latency", [5.0, 6.0], []) == ((5.0, 6.0), "ms")
 
 
 # -------------------------------------------------------------------- the verbs

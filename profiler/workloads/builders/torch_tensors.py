@@ -1,6 +1,7 @@
 """Operators on tensors of any rank as torch modules. Imports torch.
 
-Reshaping goes by the workload's own shape, so a module that reshapes takes the workload's batch and no other.
+Reshaping that leaves the first axis as it is takes any batch; any other goes by the workload's own shape, so a module
+that reshapes across images takes the workload's batch and no other.
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ class _Of(nn.Module):
 
 def _plain(function: Callable[..., Tensor]) -> _Make:
     return lambda op, shapes: _Of(function)
+
+
+def _reshape(op: Op, shapes: Sequence[Shape]) -> nn.Module:
+    shape = op.ints("shape")
+    if shapes[0][0] != shape[0]:
+        return _Of(lambda x: x.reshape(shape))
+    # what is traced has the workload's batch, and constants for its shapes
+    tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
+    return _Of(lambda x: x.reshape(shape if tracing() else (x.shape[0], *shape[1:])))
 
 
 def _layer_norm(op: Op, shapes: Sequence[Shape]) -> nn.Module:
@@ -99,7 +109,7 @@ TENSOR_PARTS: Mapping[str, _Make] = {
     "leaky_relu": lambda op, shapes: nn.LeakyReLU(op.float("slope")),
     "clip": lambda op, shapes: _Of(lambda x: torch.clamp(x, op.float("low"), op.float("high"))),
     "mean": lambda op, shapes: _Of(lambda x: torch.mean(x, op.ints("axes"), keepdim=True)),
-    "reshape": lambda op, shapes: _Of(lambda x: x.reshape(op.ints("shape"))),
+    "reshape": _reshape,
     "transpose": lambda op, shapes: _Of(lambda x: x.permute(op.ints("perm"))),
     "slice": _slice,
     "gather": lambda op, shapes: _Gather(op),

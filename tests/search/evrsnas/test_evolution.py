@@ -91,7 +91,7 @@ def test_isomorphic_architectures_are_scored_once_and_priced_each():
         priced.extend(archs)
         return costs(archs)
 
-    result = run(score_fn=score_fn, cost_fn=cost_fn)
+    result = run(score_fn=score_fn, cost_fn=cost_fn, config={"generations": 60, "mutation_rate": 0.3})
     assert len({SPACE.canonical(a) for a in scored}) == len(scored) == result.evaluations
     assert all(SPACE.representative(a) == a for a in scored)
     assert len(set(priced)) == len(priced) == len(result.archive)

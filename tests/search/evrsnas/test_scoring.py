@@ -33,7 +33,7 @@ def test_the_papers_preset_is_the_papers():
     assert (paper.channels, paper.cells_per_stage, paper.image_size, paper.steps) == (16, 5, 32, 150)
     assert (paper.batch_size, paper.pool, paper.balanced, paper.networks) == (32, 512, False, 1)
     assert (paper.learning_rate, paper.momentum, paper.weight_decay, paper.rmi_weight) == (0.1, 0.9, 5e-4, 0.8)
-    assert set(PRESETS) == {"paper", "quick"}
+    assert set(PRESETS) == {"paper", "quick", "reduced", "reduced16", "untrained"}
     with pytest.raises(ConfigError, match="paper, quick"):
         preset("slow")
 

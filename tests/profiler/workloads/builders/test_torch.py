@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def test_any_batch_size(name):
         alone = module(*tensors(workload, 1))
     assert together.shape[0] == 3
     torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load:DeprecationWarning")
+def test_reshaping_within_an_image_takes_any_batch():
+    # a channel shuffle; its traced form has constants for shapes
+    b = WorkloadBuilder("shuffle")
+    x = b.op("reshape", b.conv2d(b.input((1, 3, 6, 6)), 4, kernel=3), shape=(1, 2, 2, 6, 6))
+    workload = b.build(b.op("reshape", b.op("transpose", x, perm=(0, 2, 1, 3, 4)), shape=(1, 4, 6, 6)))
+    module = build_module(workload).eval()
+    images = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        together, alone = module(images), torch.cat([module(image[None]) for image in images])
+    torch.testing.assert_close(together, alone)
+    traced = torch.jit.load(io.BytesIO(build_torchscript(workload)))
+    assert "aten::size" not in str(traced.graph)
 
 
 def test_taps():
