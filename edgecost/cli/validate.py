@@ -75,12 +75,14 @@ def validate(
                 r["target"],
                 r["model"],
                 str(r["n"]) if not r["n_missing"] else f"{r['n'] - r['n_missing']} of {r['n']}",
-                *(_figure(r[k]) for k in ("mape", "within_5", "within_10", "kendall_tau", "spearman")),
+                *(_figure(r[k]) for k in ("mape", "rmspe", "within_5", "within_10", "kendall_tau", "spearman")),
+                _figure(None if r["covered"] is None else 100 * r["covered"]),
             )
             for r in answer["rows"]
         ]
-        columns = ("target", "model", "networks", "MAPE %", "within 5 %", "within 10 %", "Kendall", "Spearman")
-        show_table("closure on held-out networks", columns, rows, right=range(2, 8))
+        columns = ("target", "model", "networks", "MAPE %", "RMSPE %", "within 5 %", "within 10 %", "Kendall", "Spearman",
+                   "covered %")  # fmt: skip
+        show_table("closure on held-out networks", columns, rows, right=range(2, 10))
         _families(answer)
         for name, found in answer["verdicts"].items():
             typer.echo(_verdict(name, found, answer["repeats"][name]))

@@ -109,4 +109,5 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         **{name: figure_text(row[name]) for name in ("mape", "within_5", "within_10")},
         "kendall": figure_text(row["kendall_tau"], 3),
         "spearman": figure_text(row["spearman"], 3),
+        "covered": figure_text(None if row.get("covered") is None else 100 * row["covered"]),
     }
