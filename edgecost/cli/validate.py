@@ -80,8 +80,8 @@ def validate(
             )
             for r in answer["rows"]
         ]
-        columns = ("target", "model", "networks", "MAPE %", "RMSPE %", "within 5 %", "within 10 %", "Kendall", "Spearman",
-                   "covered %")  # fmt: skip
+        scores = ("MAPE %", "RMSPE %", "within 5 %", "within 10 %", "Kendall", "Spearman", "covered %")
+        columns = ("target", "model", "networks", *scores)
         show_table("closure on held-out networks", columns, rows, right=range(2, 10))
         _families(answer)
         for name, found in answer["verdicts"].items():
