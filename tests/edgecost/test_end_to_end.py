@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgecost.cli import main
+from profiler.measure.watch import VERDICT
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.builders.onnx import build_onnx
 
@@ -68,7 +69,9 @@ def test_every_job_is_one_good_record(bench) -> None:
     journal = next(Path("results").glob("*/*/journal.jsonl"))
     records = [json.loads(line) for line in journal.read_text().splitlines()]
     assert {r["status"] for r in records} == {"ok"}
-    assert len({r["job_key"] for r in records}) == len(records)
+    moved = {r["env"].get(VERDICT) for r in records if r["role"]["kind"] == "sentinel"} - {"reference", "good"}
+    if not moved:  # a machine that changes its speed has its jobs measured again
+        assert len({r["job_key"] for r in records}) == len(records)
     assert all(r["samples_ns"] and min(r["samples_ns"]) > 0 for r in records)
     assert all(r["output_error"] < 1e-3 for r in records)
 
