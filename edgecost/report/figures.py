@@ -18,6 +18,12 @@ WARM = "#c8553d"
 COOL = "#3d6fb4"
 SOFT = "#9aa5b1"
 
+MOST_PX = 1500
+"""A heat map is at most so high."""
+
+ROW_PX = 17
+"""So high a row is, and so much a label takes; of more rows than fit, labels would lie upon each other."""
+
 
 def new_plot(**settings: Any) -> Figure:
     """An empty figure in the report's style."""
@@ -56,7 +62,7 @@ def heat_map(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> Figur
         x_range=list(targets),
         y_range=labels[::-1],
         x_axis_location="above",
-        height=min(1500, 90 + 17 * len(labels)),
+        height=min(MOST_PX, 90 + ROW_PX * len(labels)),
         sizing_mode="stretch_width",
     )
     columns = ("label", "target", "marginal_us", "isolated_us", "spread_pct", "issues")
@@ -80,6 +86,10 @@ def heat_map(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> Figur
     plot.add_layout(ColorBar(color_mapper=mapper, title="µs", width=10, label_standoff=6), "right")
     plot.grid.grid_line_color = None
     plot.yaxis.major_label_text_font_size = "10px"
+    if ROW_PX * len(labels) > MOST_PX:
+        plot.yaxis.major_label_text_font_size = "0px"
+        plot.yaxis.major_tick_line_color = None
+        plot.yaxis.axis_label = f"{len(labels)} kernels, the costliest above; hover for their names"
     return plot
 
 
@@ -96,7 +106,7 @@ def parity(points: Mapping[str, Sequence[Mapping[str, Any]]], titles: Mapping[st
     panels = []
     for target, rows in points.items():
         measured = [r["measured_ms"] for r in rows]
-        top = max([*measured, *(r["predicted_ms"] for r in rows)], default=1.0) * 1.1
+        top = max([*measured, *(r["predicted_ms"] for r in rows if r["predicted_ms"] is not None)], default=1.0) * 1.1
         plot = new_plot(
             title=titles[target],
             width=380,
@@ -109,7 +119,7 @@ def parity(points: Mapping[str, Sequence[Mapping[str, Any]]], titles: Mapping[st
         plot.varea([0, top], [0, 0.9 * top], [0, 1.1 * top], fill_color=ACCENT, fill_alpha=0.08, legend_label="± 10 %")
         plot.line([0, top], [0, top], line_color=SOFT, line_dash="dashed")
         source = {
-            k: [r[k] for r in rows]
+            k: [math.nan if r[k] is None else r[k] for r in rows]
             for k in ("label", "measured_ms", "predicted_ms", "low_ms", "high_ms", "isolated_ms")
         }
         plot.segment(
