@@ -96,7 +96,9 @@ def run_quickstart(options: QuickstartOptions, progress: Progress) -> dict[str, 
         budget_ms = quantile_budget(table, target, BUDGET_QUANTILE, options.seed)
         # the predictor errs by what closure says; the winner has to hold the budget when it is measured
         searched_ms = float(f"{budget_ms / (1 + _closure_error(closed, target)):.3g}")
-        search = SearchOptions(target, searched_ms, options.data, "quick", 20, options.generations, options.seed)
+        search = SearchOptions(
+            target, searched_ms, data=options.data, generations=options.generations, seed=options.seed
+        )
         study = timed("search", lambda: search_evrsnas(search, out, None, progress))
         verified = timed(
             "verify", lambda: verify_study(Path(study["file"]), devices, "quick", out, progress, budget_ms)

@@ -94,7 +94,7 @@ class ChosenCutModel(AdditiveModel):
     def _isolated(self, measurements: Measurements) -> tuple[KernelPoint, ...]:
         """The kernels with their costs as they are isolated; without those that were not measured so."""
         if self.isolation == "alone":
-            return tuple(alone for alone in map(_alone, measurements.kernels) if alone is not None)
+            return tuple(alone for point in measurements.kernels if (alone := point.alone) is not None)
         if self.isolation == "pairs" and not measurements.pairs:
             raise UnknownWorkload(
                 f"no kernel of {measurements.target_id} was measured in pairs; `edgecost profile --cuts` does that"
@@ -152,11 +152,3 @@ class ChosenCutModel(AdditiveModel):
         self.usual_.restore(state["usual"])
         self.usual_.measurements_sha256_ = str(state["sha256"])
         self.outdone_ = bool(state["outdone"])
-
-
-def _alone(point: KernelPoint) -> KernelPoint | None:
-    """The kernel at what it costs alone; of that no interval is kept, so that of the chained cost stands in."""
-    if point.isolated_ms is None:
-        return None
-    sd_ms = point.isolated_ms * point.sd_ms / point.latency_ms if point.latency_ms else 0.0
-    return replace(point, latency_ms=point.isolated_ms, sd_ms=sd_ms)

@@ -20,12 +20,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.additive import AdditiveModel
 from predictors.base import CostModel, Prediction
 from predictors.classes import classes_of, folds_by_class
 from predictors.intervals import conformal_quantile
 from predictors.measured import MIN_FIT_MODELS, Measurements
 from predictors.population import Population
+from predictors.recipes import fresh_copy, plain_recipe, recipe_of_plain
 from profiler.errors import ConfigError
 from profiler.workloads.graph import Workload
 
@@ -54,9 +54,6 @@ class ConformalModel(CostModel):
         self.seed = seed
         self.level = level
 
-    def _recipe(self) -> CostModel:
-        return AdditiveModel() if self.model is None else type(self.model)(**self.model.get_params(deep=False))
-
     def _fit(self, measurements: Measurements) -> None:
         if self.folds < 2:
             raise ConfigError(f"a conformal interval needs 2 folds at least, not {self.folds}")
@@ -68,13 +65,13 @@ class ConformalModel(CostModel):
         for held in range(int(fold.max()) + 1):
             kept = tuple(m for m, f in zip(points, fold, strict=True) if f != held)
             out = [m for m, f in zip(points, fold, strict=True) if f == held]
-            fitted = self._recipe().fit_measurements(replace(measurements, models=kept))
+            fitted = fresh_copy(self.model).fit_measurements(replace(measurements, models=kept))
             found = fitted.estimate_many([m.workload for m in out])
             answers += [(p, m.latency_ms) for p, m in zip(found, out, strict=True) if p.complete]
         self.relative_ = any(not _width(p) for p, _ in answers)
         scores = (abs(ms - p.latency_ms) / (p.latency_ms if self.relative_ else _width(p)) for p, ms in answers)
         self.scores_ = tuple(sorted(float(score) for score in scores))
-        self.inner_ = self._recipe().fit_measurements(measurements)
+        self.inner_ = fresh_copy(self.model).fit_measurements(measurements)
 
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
         factor = conformal_quantile(self.scores_, self.level)
@@ -97,16 +94,11 @@ class ConformalModel(CostModel):
 
     def plain_params(self) -> dict[str, Any]:
         """Parameters, the recipe by its name and its own."""
-        recipe = None if self.model is None else {"model": self.model.name, "params": self.model.plain_params()}
-        return {"model": recipe, "folds": self.folds, "seed": self.seed, "level": self.level}
+        return {"model": plain_recipe(self.model), "folds": self.folds, "seed": self.seed, "level": self.level}
 
     @classmethod
     def _of_plain(cls, params: dict[str, Any]) -> Self:
-        from predictors.models import find_model
-
-        recipe = params["model"]
-        model = None if recipe is None else find_model(str(recipe["model"]))._of_plain(recipe["params"])
-        return cls(model, **{name: value for name, value in params.items() if name != "model"})
+        return cls(**{**params, "model": recipe_of_plain(params["model"])})
 
     def state(self) -> dict[str, Any]:
         """See `CostModel`."""

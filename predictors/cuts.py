@@ -113,7 +113,7 @@ def compare_cuts(tables: Mapping[str, CostTable], target_id: str) -> CutComparis
         UnknownWorkload: the table lacks the target, networks to fit on, or networks held out.
     """
     table = tables["chained"]
-    target = _target(table, target_id)
+    target = table.target(target_id)
     fit, held = model_points(table, target_id, "fit"), model_points(table, target_id, "held_out")
     if len(fit) < _FEWEST_FIT or not held:
         raise UnknownWorkload(
@@ -161,13 +161,6 @@ def _same_networks(candidates: Sequence[_Candidate], fit: _Points, held: _Points
     ]
     left, reported = ([m for m in models if all(c.covers(m) for c in able)] for models in (fit, held))
     return (left, reported) if able and len(left) >= _FEWEST_FIT and reported else (fit, held)
-
-
-def _target(table: CostTable, target_id: str) -> Target:
-    for target in table.targets:
-        if target.id == target_id:
-            return target
-    raise UnknownWorkload(f"the table has no rows for target {target_id!r}")
 
 
 def _kernel_costs(table: CostTable, target_id: str) -> tuple[dict[str, float], dict[str, float]]:

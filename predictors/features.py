@@ -18,6 +18,7 @@ __all__ = [
     "SHAPED",
     "family",
     "feature_matrix",
+    "is_depthwise",
     "kernel_features",
     "workload_features",
 ]
@@ -94,7 +95,8 @@ def _main_op(workload: Workload) -> int:
     return (reading or workload.compute_ops)[0]
 
 
-def _is_depthwise(workload: Workload, index: int) -> bool:
+def is_depthwise(workload: Workload, index: int) -> bool:
+    """Whether a convolution keeps its channels apart, each a group of its own."""
     groups = workload.ops[index].int("groups")
     return groups > 1 and groups == workload.input_shapes_of(index)[0][1]
 
@@ -104,7 +106,7 @@ def family(kernel: Kernel) -> str:
     index = _main_op(kernel.workload)
     kind = kernel.workload.ops[index].kind
     if kind == "conv2d":
-        return "depthwise" if _is_depthwise(kernel.workload, index) else "conv"
+        return "depthwise" if is_depthwise(kernel.workload, index) else "conv"
     return _FAMILIES.get(kind, "elementwise")
 
 

@@ -35,16 +35,8 @@ class KernelCosts:
     @classmethod
     def of(cls, points: Iterable[KernelPoint], isolated: bool = False) -> KernelCosts:
         """From measured kernels: their marginal costs, or the costs of running each alone."""
-        if isolated:
-            # of a run alone the table keeps no interval; that of the marginal cost stands in, relative to its value
-            return cls(
-                {
-                    p.key: (p.isolated_ms, p.isolated_ms * p.sd_ms / p.latency_ms if p.latency_ms else 0.0)
-                    for p in points
-                    if p.isolated_ms is not None
-                }
-            )
-        return cls({p.key: (p.latency_ms, p.sd_ms) for p in points})
+        found = (point.alone if isolated else point for point in points)
+        return cls({point.key: (point.latency_ms, point.sd_ms) for point in found if point is not None})
 
     def resolve(self, kernels: Iterable[Kernel]) -> dict[str, KernelEstimate]:
         """Estimates by kernel key; kernels that nothing is known about are absent."""

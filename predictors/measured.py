@@ -46,6 +46,15 @@ class KernelPoint:
     sd_ms: float
     isolated_ms: float | None
 
+    @property
+    def alone(self) -> KernelPoint | None:
+        """The kernel at what it costs alone, where that was measured. Of that no interval is kept; that of the marginal
+        cost stands in, relative to its value."""
+        if self.isolated_ms is None:
+            return None
+        sd_ms = self.isolated_ms * self.sd_ms / self.latency_ms if self.latency_ms else 0.0
+        return replace(self, latency_ms=self.isolated_ms, sd_ms=sd_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelPoint:
@@ -91,12 +100,7 @@ class Measurements:
         Raises:
             UnknownWorkload: where the table has no such target.
         """
-        known = {target.id: target for target in table.targets}
-        target = known.get(target_id)
-        if target is None:
-            raise UnknownWorkload(
-                f"the table has no rows for target {target_id!r}; it knows {', '.join(sorted(known)) or 'no target'}"
-            )
+        target = table.target(target_id)
         models = model_points(table, target_id, "fit")
         kernels, paired = _kernel_points(table, target), () if pairs is None else _kernel_points(pairs, target)
         return cls(target_id, target.runtime, target.precision, kernels, models, paired)

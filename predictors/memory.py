@@ -123,7 +123,7 @@ class MemoryModel(Predictor):
             ConfigError: networks without `base`, or peaks that nothing can be learned from.
         """
         if isinstance(target_id, str):
-            self._set_target(_target(cast("CostTable", table), target_id))
+            self._set_target(cast("CostTable", table).target(target_id))
             self.constant_bytes_, self.scale_, self.residuals_ = 0.0, 1.0, None
             self.measurements_sha256_ = content_sha256([self.target_id_, []])
             return self
@@ -210,14 +210,6 @@ class MemoryModel(Predictor):
     def _set_target(self, base: Measurements | Target) -> None:
         self.target_id_ = base.target_id if isinstance(base, Measurements) else base.id
         self.runtime_, self.precision_ = base.runtime, base.precision
-
-
-def _target(table: CostTable, target_id: str) -> Target:
-    for target in table.targets:
-        if target.id == target_id:
-            return target
-    known = ", ".join(target.id for target in table.targets) or "no target"
-    raise UnknownWorkload(f"the table has no rows for target {target_id!r}; it knows {known}")
 
 
 def _peak(workload: Workload, groups: Sequence[tuple[int, ...]]) -> list[Ref]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel
 from predictors.baselines import MacsModel, ParamsModel, RooflineModel
@@ -13,7 +11,7 @@ from predictors.energy import EnergyModel
 from predictors.lookup import TableModel
 from predictors.memory import MemoryModel
 from predictors.scikit import Predictor
-from profiler.errors import ConfigError
+from profiler.extensions import find_class
 
 __all__ = ["ENTRY_POINTS", "MODELS", "OTHER_COSTS", "find_model", "find_predictor", "standard_models"]
 
@@ -43,17 +41,9 @@ def find_model(name: str) -> type[CostModel]:
     """A model class of latency by name, ours first.
 
     Raises:
-        ConfigError: for a name that nobody offers, or an entry point that is not a `CostModel`.
+        ConfigError: for a name that nobody offers, or an entry point that cannot be loaded or is not a `CostModel`.
     """
-    if name in MODELS:
-        return MODELS[name]
-    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name not in offered:
-        raise ConfigError(f"there is no cost model {name!r}; there are {', '.join(sorted({*MODELS, *offered}))}")
-    found = offered[name].load()
-    if not (isinstance(found, type) and issubclass(found, CostModel)):
-        raise ConfigError(f"the entry point {name!r} of {ENTRY_POINTS} is {found!r} and not a CostModel")
-    return found
+    return find_class(name, MODELS, CostModel, ENTRY_POINTS, "cost model")
 
 
 def standard_models() -> dict[str, CostModel]:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.files import write_file
 from profiler.errors import ConfigError
 from profiler.fleet.plugins import rules_of
 from profiler.fleet.targets import Precision, Runtime
+from profiler.measure.runfolder import write_file
 from profiler.workloads.fusion import FUSION_VERSION, Kernel, cut
 from profiler.workloads.graph import KEY_VERSION, Workload
 

@@ -28,11 +28,10 @@ from typing import Any
 
 from predictors.base import CostModel
 from predictors.energy import EnergyModel
-from predictors.files import write_file
 from predictors.models import find_predictor
 from predictors.scikit import Predictor
 from profiler.errors import ConfigError, StorageError
-from profiler.measure.runfolder import edgecost_version
+from profiler.measure.runfolder import edgecost_version, write_file
 
 __all__ = ["MODEL_SCHEMA", "load_cost_model", "load_energy_model", "load_model", "save_model", "stale_sources"]
 

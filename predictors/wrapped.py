@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictors.additive import AdditiveModel
 from predictors.base import CostModel
 from predictors.measured import Measurements
+from predictors.recipes import fresh_copy, plain_recipe, recipe_of_plain
 from predictors.scikit import Predictor
 from profiler.fleet.targets import Target
 from profiler.workloads.graph import Workload
@@ -52,7 +52,7 @@ class WrappedModel(Predictor):
         Raises:
             UnknownWorkload, ConfigError: as `CostModel.fit`.
         """
-        inner = AdditiveModel() if self.model is None else type(self.model)(**self.model.get_params(deep=False))
+        inner = fresh_copy(self.model)
         if isinstance(target_id, str):
             inner.fit_measurements(self._read(cast("CostTable", table), target_id))
         else:
@@ -80,16 +80,11 @@ class WrappedModel(Predictor):
 
     def plain_params(self) -> dict[str, Any]:
         """The recipe by its name and parameters."""
-        if self.model is None:
-            return {"model": None}
-        return {"model": {"model": self.model.name, "params": self.model.plain_params()}}
+        return {"model": plain_recipe(self.model)}
 
     @classmethod
     def _of_plain(cls, params: dict[str, Any]) -> Self:
-        from predictors.models import find_model
-
-        recipe = params["model"]
-        return cls() if recipe is None else cls(find_model(str(recipe["model"]))(**recipe["params"]))
+        return cls(recipe_of_plain(params["model"]))
 
     def state(self) -> dict[str, Any]:
         """The fitted copy."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edgecost.cli.options import DevicesOption, EffortOption, ResultsOption, SeedOption
+from edgecost.cli.options import DevicesOption, EffortOption, ResultsOption, RoundsOption, SeedOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say, show_table
 
 __all__ = ["fusion"]
@@ -25,7 +25,7 @@ def fusion(
         None, "--threshold", help="Fused is what saves more than this share of the second operator's cost."
     ),
     effort: str = EffortOption,
-    rounds: int | None = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's."),
+    rounds: int | None = RoundsOption,
     devices: Path | None = DevicesOption,
     results: Path = ResultsOption,
     seed: int = SeedOption,

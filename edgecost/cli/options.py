@@ -17,14 +17,18 @@ __all__ = [
     "DivisorOption",
     "EffortOption",
     "EmulatedOption",
+    "ImagesOption",
     "MeasureOption",
     "NetworkArgument",
     "OutOption",
+    "PatienceOption",
     "ResizeOption",
     "ResolutionStepOption",
     "ResultsOption",
+    "RoundsOption",
     "ScheduleOption",
     "SeedOption",
+    "SupernetOption",
     "TargetOption",
     "TargetsOption",
     "TrainStepsOption",
@@ -41,6 +45,14 @@ EmulatedOption = typer.Option(
     False, "--with-emulated", help="Let in what emulated processors gave; such latencies say nothing about hardware."
 )
 SeedOption = typer.Option(0, "--seed", help="Seed of everything random; it is recorded.")
+RoundsOption = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's.")
+PatienceOption = typer.Option(
+    600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
+)
+SupernetOption = typer.Option(
+    None, "--supernet", help="For mixconv: a bundled supernet's name or a YAML file [default: graded32]."
+)
+ImagesOption = typer.Option(None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise.")
 
 # -------------------------------------------------------------------- S3NAS and its stages
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgecost.cli.options import DevicesOption, ResultsOption, SeedOption
+from edgecost.cli.options import (
+    DevicesOption,
+    PatienceOption,
+    ResultsOption,
+    RoundsOption,
+    SeedOption,
+    SupernetOption,
+)
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 from profiler.errors import ConfigError
 
@@ -22,9 +29,7 @@ def profile(
     space: str | None = typer.Option(
         None, "--space", help="Measure the kernels of a search space: nasbench201 or mixconv."
     ),
-    supernet: str | None = typer.Option(
-        None, "--supernet", help="For mixconv: a bundled supernet's name or a YAML file [default: graded32]."
-    ),
+    supernet: str | None = SupernetOption,
     blocks: bool = typer.Option(False, "--blocks", help="Of mixconv: measure whole blocks instead of kernels."),
     scaled: int = typer.Option(
         0, "--scaled", help="With --blocks: measure so many blocks of scaled and post-processed networks besides."
@@ -52,16 +57,14 @@ def profile(
         "--effort",
         help="record (the full protocol), quick (seconds a kernel) or shared (quick, on a machine that others use).",
     ),
-    patience_s: float = typer.Option(
-        600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
-    ),
+    patience_s: float = PatienceOption,
     adaptive: bool = typer.Option(
         False, "--adaptive", help="Measure kernels at sizes chosen where predictions are worst, within --minutes."
     ),
     minutes: float | None = typer.Option(
         None, "--minutes", help="With --adaptive: of the board's time, for each target [default: 30]."
     ),
-    rounds: int | None = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's."),
+    rounds: int | None = RoundsOption,
     run: str | None = typer.Option(None, "--run", help="Name of the run; the same name continues it."),
     devices: Path | None = DevicesOption,
     results: Path = ResultsOption,
@@ -83,17 +86,15 @@ def profile(
     from edgecost.stages.repeats import REPEAT
     from edgecost.stages.targets import all_devices, select_targets
 
-    if patience_s < 0:
-        raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
     if part not in ("all", "networks"):
         raise ConfigError(f"--part is all or networks, not {part!r}")
+    limits = campaign_limits(effort, patience_s)
     chosen = select_targets(all_devices(devices), target)
     options = PlanOptions(
         space, tuple(model), fit_models, held_out, seed, supernet, blocks, scaled, suite=suite,
         part="networks" if part == "networks" else "all",
     )  # fmt: skip
     config = replace(measure_config(effort, rounds=rounds, seed=seed), energy=energy, cache="cold" if cold else "hot")
-    limits = campaign_limits(effort, patience_s)
     if adaptive:
         from edgecost.stages.adaptive import MINUTES, profile_adaptively
 

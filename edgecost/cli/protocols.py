@@ -39,7 +39,7 @@ def validate_protocol(
     """Run a protocol and show every method, mean over targets and by target."""
     from edgecost.stages.protocols import run_protocol
 
-    with progress(f"protocol {name}") as bar:
+    with progress(f"protocol {name}", quiet=json_) as bar:
         bar.start(0)
         answer = run_protocol(
             name, data, listed(sources) or (), listed(targets) or (), samples, seeds, out, bar.message

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from edgecost.cli.options import SeedOption
+from edgecost.cli.options import ImagesOption, SeedOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 
 __all__ = ["quickstart"]
@@ -14,9 +14,7 @@ __all__ = ["quickstart"]
 
 def quickstart(
     out: Path = typer.Option(Path("results/quickstart"), "--out", help="Folder for runs, tables and the report."),
-    data: Path | None = typer.Option(
-        None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
-    ),
+    data: Path | None = ImagesOption,
     seed: int = SeedOption,
     small: bool = typer.Option(False, "--small", help="Two boards, few networks, short searches: five minutes."),
     json_: bool = JsonOption,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from edgecost.cli.options import SeedOption
+from edgecost.cli.options import ImagesOption, SeedOption, SupernetOption
 from edgecost.cli.output import JsonOption, emit_json, progress
 from profiler.errors import ConfigError
 
@@ -25,7 +25,7 @@ def rmi() -> None:
 @app.command()
 def score(
     space: str = typer.Option("nasbench201", "--space", help="The search space."),
-    supernet: str | None = typer.Option(None, "--supernet", help="For mixconv: a bundled supernet or a YAML file."),
+    supernet: str | None = SupernetOption,
     sample: int | None = typer.Option(None, "--sample", help="Score so many architectures, drawn by the seed."),
     all_: bool = typer.Option(False, "--all", help="Score every isomorphism class of the space."),
     preset: str = typer.Option("quick", "--preset", help="paper, quick, reduced, reduced16 or untrained."),
@@ -34,9 +34,7 @@ def score(
         None, "--networks", help="Fresh networks an architecture [default: the preset's]."
     ),
     balanced: bool = typer.Option(False, "--balanced", help="Choose the batch class by class."),
-    data: Path | None = typer.Option(
-        None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
-    ),
+    data: Path | None = ImagesOption,
     reference: str | None = typer.Option(
         None, "--reference", help="An .npz of ResNet-20's weights, trained, or package.module:function."
     ),

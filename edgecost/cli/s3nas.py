@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edgecost.cli.demand import boards, budgets_of, pricing_of
+from edgecost.cli.demand import boards, budgets_of, pricing_of, settings_of
 from edgecost.cli.options import (
     BudgetMjOption,
     BudgetMsOption,
@@ -95,7 +95,7 @@ def s3nas(
         training,
         preset,
         _steps(phase1_steps, phase2_steps),
-        dict(_setting(text) for text in setting),
+        settings_of(setting),
     )
     folder = out or run_folder(results, options, final)
     if all_:
@@ -171,20 +171,3 @@ def _steps(phase1: int | None, phase2: int | None) -> tuple[int, int] | None:
     if phase1 is None or phase2 is None:
         raise ConfigError("--phase1-steps and --phase2-steps belong together; give both")
     return phase1, phase2
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """A name and a YAML value: weight=5, form=log, choice_dropout=false.
-
-    Raises:
-        ConfigError: where it is of another form.
-    """
-    import yaml
-
-    name, equals, value = text.partition("=")
-    try:
-        if name and equals:
-            return name, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError):
-        pass
-    raise ConfigError(f"--set takes NAME=VALUE, such as weight=5, not {text!r}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from edgecost.cli.options import SeedOption
+from edgecost.cli.options import ImagesOption, SeedOption, SupernetOption
 from edgecost.cli.output import JsonOption, emit_json, progress
 
 __all__ = ["scores"]
@@ -18,11 +18,9 @@ def scores(
     ),
     out: Path = typer.Option(..., "--out", help="The .parquet file; one that is there is gone on with."),
     space: str = typer.Option("nasbench201", "--space", help="The search space."),
-    supernet: str | None = typer.Option(None, "--supernet", help="For mixconv: a bundled supernet or a YAML file."),
+    supernet: str | None = SupernetOption,
     sample: int | None = typer.Option(None, "--sample", help="So many classes drawn by the seed [default: all]."),
-    data: Path | None = typer.Option(
-        None, "--data", help="CIFAR-10 images (parquet or folder); bundled digits otherwise."
-    ),
+    data: Path | None = ImagesOption,
     jobs: int = typer.Option(1, "--jobs", help="Processes at once."),
     seed: int = SeedOption,
     json_: bool = JsonOption,

@@ -77,19 +77,18 @@ def evrsnas(
     """
     from edgecost.stages.beyond import BeyondOptions, search_beyond
     from edgecost.stages.energy_costs import budgets_of
-    from edgecost.stages.searching import SearchOptions, search_evrsnas
+    from edgecost.stages.searching import search_evrsnas
 
     budgets, unit = budgets_of(cost, budget_ms, budget_mj)
     asked = BeyondOptions(
-        tuple(target), budgets, data, preset, population, generations, seed, space, supernet, unit,
-        pareto, probability, bound, proxy, finalists, finalist_epochs,  # type: ignore[arg-type]
+        tuple(target), budgets, pareto, probability, bound, proxy, finalists, finalist_epochs,  # type: ignore[arg-type]
         scores, reference, score_seed,
+        data=data, preset=preset, population=population, generations=generations, seed=seed, space=space,
+        supernet=supernet, unit=unit,
     )  # fmt: skip
     with progress("search", quiet=json_) as bar:
-        if asked.plain and len(budgets) == 1:
-            plain = SearchOptions(
-                target[0], budgets[0], data, preset, population, generations, seed, space, supernet, unit
-            )
+        plain = asked.as_plain()
+        if plain is not None:
             answer = search_evrsnas(plain, results=results, out=out, progress=bar)
         else:
             answer = search_beyond(asked, results=results, out=out, progress=bar)

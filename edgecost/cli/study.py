@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edgecost.cli.demand import pricing_of
+from edgecost.cli.demand import pricing_of, settings_of
 from edgecost.cli.options import (
     DataOption,
     DevicesOption,
@@ -97,7 +97,7 @@ def s3nas(
         divisor,
         resolution_step,
         tuple(imported),
-        settings_of(imported_setting),
+        settings_of(imported_setting, "--set-imported"),
         search_budget_ms,
         controls,
         post_processing,
@@ -111,23 +111,6 @@ def s3nas(
         emit_json(answer)
     else:
         show_study(answer)
-
-
-def settings_of(texts: list[str]) -> dict[str, Any]:
-    """Settings from NAME=VALUE, values read as YAML.
-
-    Raises:
-        ConfigError: for text without a name.
-    """
-    import yaml
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise ConfigError(f"--set takes NAME=VALUE, such as phase1=150, not {text!r}")
-        found[name] = yaml.safe_load(value)
-    return found
 
 
 def show_study(answer: dict[str, Any]) -> None:

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import typer
 
-from edgecost.cli.options import DevicesOption, EffortOption, ResultsOption, SeedOption, TargetOption
+from edgecost.cli.options import (
+    DevicesOption,
+    EffortOption,
+    PatienceOption,
+    ResultsOption,
+    RoundsOption,
+    SeedOption,
+    TargetOption,
+)
 from edgecost.cli.output import JsonOption, emit_json, progress, say
-from profiler.errors import ConfigError
 
 __all__ = ["build"]
 
@@ -24,10 +31,8 @@ def build(
     out: Path | None = typer.Option(None, "--out", help="Folder of the files [default: RESULTS/tables/FORMAT@DEVICE]."),
     partial: bool = typer.Option(False, "--partial", help="Write tables that lack layers too, which they then name."),
     effort: str = EffortOption,
-    rounds: int | None = typer.Option(None, "--rounds", help="Rounds in fresh processes, instead of the effort's."),
-    patience_s: float = typer.Option(
-        600.0, "--patience-s", help="Wait so many seconds for a board that was lost to come back."
-    ),
+    rounds: int | None = RoundsOption,
+    patience_s: float = PatienceOption,
     devices: Path | None = DevicesOption,
     results: Path = ResultsOption,
     seed: int = SeedOption,
@@ -38,21 +43,17 @@ def build(
     Interrupted, the same command continues and measures nothing twice.
     Example: edgecost table build --format ofa --target rpi5/onnxruntime-fp32-t1
     """
-    from edgecost.stages.planning import measure_config
+    from edgecost.stages.planning import campaign_limits, measure_config
     from edgecost.stages.table_build import build_table, plan_layers
     from edgecost.stages.targets import all_devices, find_target
-    from profiler.measure.limits import CampaignLimits
 
-    if patience_s < 0:
-        raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
+    limits = campaign_limits(effort, patience_s)
     plan = plan_layers(format_, resolution, width, classes)
     device, chosen = find_target(all_devices(devices), target)
     config = measure_config(effort, rounds=rounds, seed=seed)
     folder = out or results / "tables" / f"{format_}@{device.id}"
     with progress("table", quiet=json_) as bar:
-        found = build_table(
-            device, chosen, plan, config, results, folder, partial, bar, CampaignLimits(patience_s=patience_s)
-        )
+        found = build_table(device, chosen, plan, config, results, folder, partial, bar, limits)
     if json_:
         emit_json({name: value for name, value in found.items() if name != "sentences"})
     else:

@@ -11,7 +11,11 @@ from edgecost.cli.output import JsonOption, emit_json, say
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="A new device from few measurements and the tables of other devices.")
+app = typer.Typer(
+    help="A new device from few measurements and the tables of other devices.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 TargetNameOption = typer.Option(..., "--target", "-t", help="The new device's name, as in the tables.")
 TablesOption = typer.Option(

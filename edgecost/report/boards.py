@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecost.report.thinning import Band, band, spread_out
+from edgecost.report.thinning import Band, band, short, spread_out
 from profiler.measure.record import ROLE_KINDS
 from profiler.tables.loading.conditions import LASTED, VERDICTS
 from profiler.tables.row import SIMULATED
@@ -201,7 +201,7 @@ def _add_sentinels(course: BoardCourse, lines: _Lines) -> None:
         mine = np.flatnonzero(known & (verdicts == place))
         mine = mine[np.unique(np.linspace(0, len(mine) - 1, min(len(mine), _MOST_SENTINELS)).astype(int))]
         if len(mine):
-            course.sentinels[verdict] = (_listed(lines.times[mine]), _listed(lines.ratios[mine]))
+            course.sentinels[verdict] = (short(lines.times[mine]), short(lines.ratios[mine]))
     course.pauses = _pauses(lines.times[watching], verdicts[watching])
     again = lines.times[lines.again]
     course.again = spread_out(again, _MOST_MARKS)
@@ -250,7 +250,3 @@ def _add_load(course: BoardCourse, lines: _Lines) -> None:
     load: Any = c["load_1min"][np.isfinite(c["load_1min"])]
     if len(load):
         course.notes.append(f"Load average {np.median(load):.1f}, at most {load.max():.1f}.")
-
-
-def _listed(values: Floats) -> list[float]:
-    return [float(f"{value:.6g}") for value in values.tolist()]

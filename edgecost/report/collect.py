@@ -18,6 +18,7 @@ from edgecost.report.hw_evrsnas import HwEvrsnasSection, hw_evrsnas_section
 from edgecost.report.predictors import PredictorsSection, predictors_section
 from edgecost.report.s3nas import S3nasSection, s3nas_section
 from edgecost.report.trust import TrustSection, trust_section
+from profiler.errors import StorageError
 
 if TYPE_CHECKING:
     from profiler.tables.table import CostTable
@@ -78,9 +79,13 @@ class ReportData:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
+    """A file's object; None where there is no file, or another document in it (StorageError where it is damaged)."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read ({error}); make it again, or remove it") from None
     return found if isinstance(found, dict) else None
 
 
@@ -89,6 +94,7 @@ def collect(results: Path) -> ReportData:
 
     Raises:
         ConfigError: when it holds no run.
+        StorageError: when a file in it is damaged.
     """
     from edgecost import __version__
     from edgecost.stages.costs import load_table

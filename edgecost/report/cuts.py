@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgecost.report.formats import figure_text
+
 __all__ = ["CutsSection", "cuts_section"]
 
 
@@ -75,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _closure(target: str, row: dict[str, Any]) -> dict[str, Any]:
     figures = ("ratio", "fit_mape", "sum_mape", "mape", "within_5", "within_10", "kendall_tau")
     plain = {name: row[name] for name in ("cut", "isolation", "parts", "missing", "chosen")}
-    return {"target": target, **plain, **{name: _figure(row[name], 2) for name in figures}}
+    return {"target": target, **plain, **{name: figure_text(row[name], 2) for name in figures}}
 
 
 def _error(row: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +137,3 @@ def _interval(row: dict[str, Any], name: str) -> str:
 
 def _word(fused: bool | None) -> str:
     return "–" if fused is None else "fused" if fused else "apart"
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

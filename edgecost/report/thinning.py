@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Band", "band", "spread_out"]
+__all__ = ["Band", "band", "short", "spread_out"]
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def band(times: Floats, low: Floats, high: Floats, most: int = MOST_POINTS) -> B
     after = np.flatnonzero(torn) + 1
     middles = times[after - 1] + gaps[after - 1] / 2
     times, low, high = np.insert(times, after, middles), np.insert(low, after, np.nan), np.insert(high, after, np.nan)
-    return Band(_short(times), _short(low), _short(high))
+    return Band(short(times), short(low), short(high))
 
 
 def spread_out(times: Floats, most: int) -> list[float]:
@@ -60,9 +60,9 @@ def spread_out(times: Floats, most: int) -> list[float]:
     if len(found) > most:
         width = (found[-1] - found[0]) / most
         found = found[np.flatnonzero(np.r_[True, np.diff((found - found[0]) // width) > 0])]
-    return _short(found[:most])
+    return short(found[:most])
 
 
-def _short(values: Floats) -> list[float]:
+def short(values: Floats) -> list[float]:
     """With six digits: a page needs no more, and they are half its size."""
     return [float(f"{value:.6g}") for value in values.tolist()]

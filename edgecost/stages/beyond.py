@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.beyond_costs import TargetCosts, target_costs
 from edgecost.stages.beyond_scores import Phi, score_of
 from edgecost.stages.costs import write_json
-from edgecost.stages.energy_costs import UNIT_TEXTS, Unit
-from edgecost.stages.spaces import chosen_space
+from edgecost.stages.energy_costs import UNIT_TEXTS
+from edgecost.stages.searching import IMAGE_SIZE, SearchOptions, SearchRecipe
+from edgecost.stages.spaces import chosen_space, image_source
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,20 +32,16 @@ __all__ = ["BeyondOptions", "search_beyond"]
 
 _SCHEMA = 1
 FINALIST_SIZES = (8, 1)
-"""Channels and cells a stage in which finalists are trained, where the space has such sizes."""
-FINALIST_IMAGE_SIZE = 32
+"""As `searching.FINALIST_SIZES`, of a round of many finalists."""
 
 
 @dataclass(frozen=True, slots=True)
-class BeyondOptions:
-    """One search.
+class BeyondOptions(SearchRecipe):
+    """One search; its `preset` is how phi is computed.
 
     Attributes:
         targets: target or device ids with rows in the table.
         budgets: one for all targets or one each, in `unit`.
-        data: CIFAR-10 images, or None for the bundled digits.
-        preset: how phi is computed.
-        population, generations, seed, space, supernet, unit: as of `searching.SearchOptions`.
         pareto: the multi-objective form.
         probability: with which the budget is to hold; None: the expected cost is compared with it.
         bound: how the predictor's interval becomes a bound.
@@ -59,14 +56,6 @@ class BeyondOptions:
 
     targets: tuple[str, ...]
     budgets: tuple[float, ...]
-    data: Path | None = None
-    preset: str = "quick"
-    population: int = 20
-    generations: int = 100
-    seed: int = 0
-    space: str = "nasbench201"
-    supernet: str | None = None
-    unit: Unit = "ms"
     pareto: bool = False
     probability: float | None = None
     bound: BoundForm = "normal"
@@ -83,6 +72,14 @@ class BeyondOptions:
         asked = self.pareto or self.probability is not None or self.proxy != "phi" or self.finalists
         scored = self.scores is not None or self.reference is not None or self.score_seed is not None
         return len(self.targets) == 1 and not asked and not scored
+
+    def as_plain(self) -> SearchOptions | None:
+        """What the plain search is told where it does all that is asked for, with the one budget there is; else
+        None."""
+        if not self.plain or len(self.budgets) != 1:
+            return None
+        recipe = {field.name: getattr(self, field.name) for field in fields(SearchRecipe)}
+        return SearchOptions(self.targets[0], self.budgets[0], **recipe)
 
 
 def search_beyond(
@@ -106,7 +103,7 @@ def search_beyond(
     costs = target_costs(
         results, space, options.targets, options.budgets, options.unit, options.probability, options.bound
     )
-    images = load_images("digits" if options.data is None else str(options.data))
+    images = load_images(image_source(options.data))
     score = _score(options, space, images, results / "search" / "cache")
     started = time.perf_counter()
     found = (_front if options.pareto else _evolved)(options, space, costs, score, progress)
@@ -234,7 +231,7 @@ def _round(
 ) -> dict[str, Any]:
     from search.evrsnas.beyond.finalists import finalists_round
 
-    macro = space.reduced(*FINALIST_SIZES, FINALIST_IMAGE_SIZE, images.num_classes)
+    macro = space.reduced(*FINALIST_SIZES, IMAGE_SIZE, images.num_classes)
     found = finalists_round(
         space, archive, images, count=options.finalists, epochs=options.epochs, seed=options.seed, macro=macro,
         advance=progress.message if progress else lambda label: None,

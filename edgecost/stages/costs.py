@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEADLINE_MODEL",
+    "SIMULATED_WORDS",
     "emulated_note",
     "finite",
+    "finite_row",
     "fit_and_save",
     "fit_model",
+    "is_simulated",
     "load_table",
     "predict_energy",
+    "predictor_file",
     "resolve_target",
     "row_dict",
     "table_rows",
@@ -31,6 +35,9 @@ __all__ = [
 ]
 
 HEADLINE_MODEL = "additive"
+
+SIMULATED_WORDS = f" ({SIMULATED}: no figure here is one of any hardware)"
+"""What a sentence about figures ends with where no board stood behind them."""
 
 
 def write_json(path: Path, data: Any) -> Path:
@@ -99,6 +106,11 @@ def resolve_target(table: CostTable, name: str) -> str:
     )
 
 
+def is_simulated(table: CostTable, target_id: str) -> bool:
+    """Whether no board stood behind a target's rows."""
+    return any(row.emulation == SIMULATED for row in table.rows(target_id))
+
+
 def table_rows(table: CostTable, target: str | None, kind: str) -> list[Row]:
     """Rows of one target or of all, dearest first."""
     if kind not in (*ROW_KINDS, "all"):
@@ -151,12 +163,9 @@ def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None)
     from edgecost.stages.choices import fit_chosen
     from predictors.storage import save_model
 
-    if out is None and results.is_file():
-        raise ConfigError(f"--results {results} is a table and no folder; say with --out where the predictor goes")
     target_id = resolve_target(table, target)
+    path = predictor_file(target_id, results, out)
     model, cut = fit_chosen(table, target_id)
-    path = out or results / "predictors" / f"{target_id.replace('/', '-')}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, path)
     overhead = model.overhead_
     sentence = (
@@ -176,13 +185,29 @@ def fit_and_save(table: CostTable, target: str, results: Path, out: Path | None)
         "cut": cut,
         "left_out": list(model.skipped_),
         "sentence": sentence,
-        "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
+        "simulated": is_simulated(table, target_id),
     }
+
+
+def predictor_file(target_id: str, results: Path, out: Path | None, suffix: str = "") -> Path:
+    """Where a target's predictor goes: where it was said, or into the folder of results.
+
+    Raises:
+        ConfigError: nobody said it, and the results are a table's file.
+    """
+    if out is None and results.is_file():
+        raise ConfigError(f"--results {results} is a table and no folder; say with --out where the predictor goes")
+    return out or results / "predictors" / f"{target_id.replace('/', '-')}{suffix}.json"
 
 
 def finite(value: float) -> float | None:
     """The value, or None, as JSON has no word for what is infinite or unknown."""
     return value if math.isfinite(value) else None
+
+
+def finite_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat row with None for every float that is infinite or unknown."""
+    return {name: finite(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def predict_energy(
@@ -215,5 +240,5 @@ def predict_energy(
         "sentence": f"{found.energy_mj:.3f} mJ a run above rest ({interval}; {found.scope})"
         if complete
         else f"at least {found.energy_mj:.3f} mJ a run above rest ({found.scope}): parts are not covered",
-        "simulated": any(row.emulation == SIMULATED for row in table.rows(target_id)),
+        "simulated": is_simulated(table, target_id),
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.costs import fit_model, resolve_target
+from edgecost.stages.costs import SIMULATED_WORDS, fit_model, is_simulated, predictor_file, resolve_target
 from profiler.errors import ConfigError
-from profiler.tables.row import SIMULATED
+from search.units import TEXTS as UNIT_TEXTS
+from search.units import CostUnit as Unit
 
 if TYPE_CHECKING:
     from predictors.base import CostModel
@@ -26,12 +27,8 @@ __all__ = [
     "unit_of",
 ]
 
-Unit = Literal["ms", "mj"]
-
 COSTS: dict[str, Unit] = {"latency": "ms", "energy": "mj"}
 """The costs that there are budgets and predictors of, and what each is counted in."""
-
-UNIT_TEXTS: dict[Unit, str] = {"ms": "ms", "mj": "mJ"}
 
 
 def unit_of(cost: str) -> Unit:
@@ -60,8 +57,7 @@ def budgets_of(cost: str, in_ms: Sequence[float], in_mj: Sequence[float]) -> tup
 
 def simulated_words(table: CostTable, target_id: str) -> str:
     """What a sentence about a target ends with where no board stood behind its rows; else ""."""
-    simulated = any(row.emulation == SIMULATED for row in table.rows(target_id))
-    return f" ({SIMULATED}: no figure here is one of any hardware)" if simulated else ""
+    return SIMULATED_WORDS if is_simulated(table, target_id) else ""
 
 
 def fit_cost(table: CostTable, target_id: str, unit: Unit) -> CostModel | EnergyModel:
@@ -81,15 +77,16 @@ def fit_and_save_energy(table: CostTable, target: str, results: Path, out: Path 
     """Fit and write the predictor of energy as JSON; returns what was fitted.
 
     Raises:
-        UnknownWorkload, ConfigError: as of `EnergyModel.fit`.
+        UnknownWorkload, ConfigError: as of `EnergyModel.fit`; ConfigError where nobody says where it goes.
+        StorageError: the file cannot be written.
     """
     from predictors.energy import EnergyModel, energies_of
     from predictors.storage import save_model
 
     target_id = resolve_target(table, target)
+    path = predictor_file(target_id, results, out, "-energy")
     model = EnergyModel().fit(table, target_id)
     points, scope = energies_of(table, target_id)
-    path = out or results / "predictors" / f"{target_id.replace('/', '-')}-energy.json"
     save_model(model, path)
     return {
         "target": target_id,

@@ -70,17 +70,16 @@ def fitted_predictor(results: Path, target: str) -> Fitted:
 
 def _fit(results: Path, target: str) -> Fitted:
     from edgecost.stages.choices import fit_chosen
-    from edgecost.stages.costs import emulated_note, load_table, resolve_target
+    from edgecost.stages.costs import emulated_note, is_simulated, load_table, resolve_target
     from predictors.measured import Measurements
-    from profiler.tables.row import SIMULATED
 
     table = load_table(results)
     target_id = resolve_target(table, target)
     model, cut = fit_chosen(table, target_id)
     kinds = frozenset(point.kernel.kind for point in Measurements.from_table(table, target_id).kernels)
     note = emulated_note(table)
-    simulated = any(row.emulation == SIMULATED for row in table.rows(target_id))
-    return Fitted(target_id, model, kinds, (*((note,) if note else ()), *table.notes), cut, simulated)
+    notes = (*((note,) if note else ()), *table.notes)
+    return Fitted(target_id, model, kinds, notes, cut, is_simulated(table, target_id))
 
 
 # -------------------------------------------------------------------- keeping it

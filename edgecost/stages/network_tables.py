@@ -16,21 +16,26 @@ def import_networks(path: Path, out: Path) -> dict[str, Any]:
     """Write the six devices' costs of all NAS-Bench-201 networks, on every data set that has some, to one file.
 
     Args:
-        path: "hw-nas-bench" for EDGECOST_DATA, or a folder of that name.
+        path: "hw-nas-bench" for EDGECOST_DATA where no such folder is here, or a folder of that name anywhere.
         out: the file to write, .parquet.
 
     Raises:
         ConfigError: where the data are not found or are no such tables, or `out` has another ending.
         StorageError: where it cannot be written.
     """
-    from edgecost.stages.evrsnas_study import data_folder
+    from edgecost.stages.places import data_folder
     from profiler.tables.formats.hwnasbench_networks import DATASETS, read_networks, write_networks
     from search.evrsnas.costs import costs_of_table
     from search.spaces.nasbench201 import NasBench201
 
     if out.suffix.lower() != ".parquet":
         raise ConfigError(f"cannot write the table to {out}: the name must end in .parquet")
-    folder = path if path.is_dir() else data_folder(None)
+    folder = path if path.is_dir() else data_folder() if path == Path(NAME) else None
+    if folder is None:
+        raise ConfigError(
+            f"there is no folder {path}; give the path of one of that name with HW-NAS-Bench's files, or set "
+            f"EDGECOST_DATA to their folder and write {NAME} alone"
+        )
     tables = [read_networks(folder, dataset) for dataset in DATASETS]
     space = NasBench201()
     counts = []

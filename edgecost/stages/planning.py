@@ -108,7 +108,13 @@ def measure_config(effort: str, rounds: int | None = None, seed: int = 0) -> Mea
 
 
 def campaign_limits(effort: str, patience_s: float) -> CampaignLimits:
-    """How long an effort waits: a neighbour on a shared machine is gone in seconds, a board cools down in minutes."""
+    """How long an effort waits: a neighbour on a shared machine is gone in seconds, a board cools down in minutes.
+
+    Raises:
+        ConfigError: for a patience below zero.
+    """
+    if patience_s < 0:
+        raise ConfigError(f"--patience-s must be at least 0, not {patience_s:g}")
     limits = CampaignLimits(patience_s=patience_s)
     return replace(limits, pause_s=1.0, longest_pause_s=5.0) if effort == "shared" else limits
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.stages.costs import finite_row, write_json
 from edgecost.stages.transferring import known_tables, parsed, pool_of
 from profiler.errors import ConfigError
 
@@ -79,18 +78,16 @@ def run_protocol(
         "published_mean_spearman": dict(protocol.published),
         "published_by_target": {k: dict(v) for k, v in protocol.published_targets.items()},
         "published_origin": protocol.origin,
-        "summary": [_finite(row) for row in summary(rows)],
+        "summary": [finite_row(row) for row in summary(rows)],
         "rows": [
-            _finite(
+            finite_row(
                 {"target": r.target, "seed": r.seed, "method": r.method, "transfer_share": r.transfer_share, **r.scores}
             )
             for r in rows
         ],
     }
     if out is not None:
-        from predictors.files import write_file
-
-        write_file(out, (json.dumps(answer, indent=1, allow_nan=False) + "\n").encode())
+        write_json(out, answer)
     return answer
 
 
@@ -100,7 +97,3 @@ def _with_given_targets(protocol: Protocol, table: LatencyTable, asked: bool) ->
     if missing and (asked or len(missing) == len(protocol.targets)):
         table.need(missing, protocol.name)
     return replace(protocol, targets=tuple(t for t in protocol.targets if t not in missing)), missing
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.spaces import chosen_space
+from edgecost.stages.spaces import chosen_space, image_source
 from profiler.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def fill_store(options: RmiOptions, progress: Progress | None = None) -> dict[st
         balanced=how.balanced or options.balanced,
     )
     store = RmiStore(options.store)
-    images = load_images("digits" if options.data is None else str(options.data))
+    images = load_images(image_source(options.data))
     reference = reference_for(options.reference, images, options.seed, options.store / "references", options.data)
     scorer = RmiScorer(space, how, reference, images, options.seed, options.device)
     check_classes(scorer.batch, how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.spaces import chosen_space
+from edgecost.stages.spaces import chosen_space, image_source
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def score_space(
     if sample is None and space.size > _MOST:
         raise ConfigError(f"{space.name} has {space.size} architectures, too many to score all: give --sample N")
     archs = classes_of(space) if sample is None else draw_sample(space, sample, seed)
-    images = load_images("digits" if data is None else str(data))
+    images = load_images(image_source(data))
     told = progress.message if progress else lambda line: None
     missing = fill_score_file(out, space, archs, names, images, seed, jobs=jobs, told=told)
     without = ", ".join(f"{n} for {count}" for n, count in missing.items() if count) or "none"

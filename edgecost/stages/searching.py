@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import fit_model, load_table, resolve_target, write_json
 from edgecost.stages.energy_costs import UNIT_TEXTS, Unit, fit_cost, simulated_words
-from edgecost.stages.spaces import chosen_space, space_of
+from edgecost.stages.spaces import chosen_space, image_source, space_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,21 +23,28 @@ if TYPE_CHECKING:
     from search.evrsnas.evolution import CostFunction
     from search.spaces.base import Architecture, SearchSpace
 
-__all__ = ["SearchOptions", "cost_function", "quantile_budget", "search_evrsnas", "train_finalists"]
+__all__ = [
+    "IMAGE_SIZE",
+    "SearchOptions",
+    "SearchRecipe",
+    "cost_function",
+    "quantile_budget",
+    "search_evrsnas",
+    "train_finalists",
+]
 
 QUANTILE_SAMPLE = 300
 FINALIST_SIZES = (8, 2)
 """Channels and cells a stage in which finalists are trained, where the space has such sizes."""
 IMAGE_SIZE = 32
+"""Of the images that finalists are trained on."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """One search.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRecipe:
+    """What every search is told.
 
     Attributes:
-        target: target or device id with rows in the table.
-        budget: the constraint, in `unit`.
         data: CIFAR-10 images, or None for the bundled digits.
         preset: how candidates are scored.
         population, generations: of the evolution.
@@ -47,8 +54,6 @@ class SearchOptions:
         unit: of the costs: "ms", or "mj" for energy.
     """
 
-    target: str
-    budget: float
     data: Path | None = None
     preset: str = "quick"
     population: int = 20
@@ -58,10 +63,18 @@ class SearchOptions:
     supernet: str | None = None
     unit: Unit = "ms"
 
-    @property
-    def images(self) -> str:
-        """How the study names its images."""
-        return "digits" if self.data is None else str(self.data)
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions(SearchRecipe):
+    """One search.
+
+    Attributes:
+        target: target or device id with rows in the table.
+        budget: the constraint, in `unit`.
+    """
+
+    target: str
+    budget: float
 
 
 def cost_function(space: SearchSpace, model: CostModel | EnergyModel) -> CostFunction:
@@ -113,8 +126,9 @@ def search_evrsnas(
     evolution = EvolutionConfig(options.budget, options.population, options.generations)
     scope = getattr(model, "scope_", "")
     config = SearchConfig(
-        target, evolution, space.name, options.preset, options.images, None, options.seed, options.unit, scope
-    )
+        target, evolution, space.name, options.preset, image_source(options.data), None, options.seed, options.unit,
+        scope,
+    )  # fmt: skip
     prefix = "evrsnas" if space.name == "nasbench201" else f"evrsnas-{space.name.replace(':', '-')}"
     name = f"{prefix}-{target.replace('/', '-')}-{options.budget:g}{UNIT_TEXTS[options.unit]}.json"
     path = out or results / "search" / name
@@ -142,7 +156,7 @@ def train_finalists(
     space = space_of(study)
     unit = study["config"].get("unit", "ms")
     model = fit_cost(load_table(results), study["target"], unit)
-    images = load_images(options.images)
+    images = load_images(image_source(options.data))
     macro = space.reduced(*FINALIST_SIZES, IMAGE_SIZE, images.num_classes)
     winner = space.architecture(tuple(study["best"]["choices"]))
     if progress:

@@ -1,8 +1,9 @@
-"""From what a user or a study names to a search space."""
+"""From what a user or a study names to a search space and images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profiler.errors import ConfigError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from search.spaces.base import SearchSpace
     from search.spaces.mixconv import MixConv
 
-__all__ = ["chosen_space", "mixconv_of", "space_of"]
+__all__ = ["chosen_space", "image_source", "mixconv_of", "space_of"]
 
 
 def chosen_space(space: str, supernet: str | None = None) -> SearchSpace:
@@ -27,6 +28,11 @@ def chosen_space(space: str, supernet: str | None = None) -> SearchSpace:
     if space != "mixconv":
         raise ConfigError(f"--supernet belongs to the space mixconv, not to {space!r}; leave one of the two out")
     return mixconv_of(supernet)
+
+
+def image_source(data: Path | None) -> str:
+    """What `search.data.load_images` and a study's file call the images: a path, or the bundled digits."""
+    return "digits" if data is None else str(data)
 
 
 def mixconv_of(supernet: str) -> MixConv:

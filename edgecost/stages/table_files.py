@@ -138,7 +138,7 @@ def _hwnasbench(path: Path, target: Target, device: str, factor: float) -> CostT
         notes.append(
             f"{relative} figures of {name} are differences to a skipped layer whose cost is not known, and are left out"
         )
-    if name == "eyeriss" or name == "fpga":
+    if name in ("eyeriss", "fpga"):
         notes.append(f"figures of {name} were simulated or estimated by their authors, not measured")
     figures = [(w, factor * float(ms), w.name) for w, ms in zip(workloads, latencies_ms, strict=True)]
     return _table(path, target, figures, notes)
@@ -146,13 +146,12 @@ def _hwnasbench(path: Path, target: Target, device: str, factor: float) -> CostT
 
 def _table(path: Path, target: Target, figures: list[tuple[Any, float, str]], notes: list[str]) -> CostTable:
     """Rows of kind "block" without deviation or count; a workload of two figures is refused."""
-    from profiler.tables.formats.layerkeys import LayerRow, LayerShape
     from profiler.tables.formats.layers.own import row_of_figure
     from profiler.tables.table import CostTable
 
     rows: dict[str, Any] = {}
     for workload, latency_ms, name in figures:
-        row = row_of_figure(workload, target, LayerRow(name, LayerShape("", (1,), (1,)), latency_ms), 1.0, path)
+        row = row_of_figure(workload, target, name, latency_ms, path)
         known = rows.setdefault(row.key, row)
         if known.latency_ns != row.latency_ns:
             raise ConfigError(

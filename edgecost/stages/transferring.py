@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgecost.stages.costs import write_json
+from edgecost.stages.places import data_folder
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def known_tables(data: Sequence[Path], space: str = "") -> LatencyTable | None:
     given = [read_latencies(path) for path in data]
     if given and space and given[0].space != space:
         raise ConfigError(f"{given[0].path} is of {given[0].space}, not of {space}; give another file or space")
-    folder = os.environ.get("EDGECOST_DATA")
+    folder = data_folder()
     name = given[0].space if given else space
-    public = Path(folder) / _PUBLIC.format(space=name) if folder and name else None
+    public = folder / _PUBLIC.format(space=name) if folder is not None and name else None
     tables = ([read_latencies(public)] if public is not None and public.is_file() else []) + given
     if not tables:
         return None
@@ -92,8 +92,10 @@ def _drawn(space: SearchSpace, seed: int) -> list[Architecture]:
 
 
 def _pool_and_sources(
-    space_name: str, data: Sequence[Path], names: Sequence[str], target: str, seed: int
-) -> tuple[Pool, SourceDevices | None, LatencyTable | None]:
+    space_name: str, data: Sequence[Path], names: Sequence[str] | None, target: str, seed: int
+) -> tuple[Pool, SourceDevices | None]:
+    """The architectures, and the devices to learn from: all of the tables where `names` is None, and none where it is
+    empty."""
     from predictors.transfer.surrogates import fit_sources
     from search.spaces import find_space
 
@@ -104,17 +106,17 @@ def _pool_and_sources(
                 f"there is no table of {', '.join(names)}; give one with --data, or name its folder in EDGECOST_DATA"
             )
         space = find_space(space_name or "nasbench201")
-        return pool_of(space, _drawn(space, seed)), None, None
+        return pool_of(space, _drawn(space, seed)), None
     space = find_space(table.space)
     pool = pool_of(space, parsed(space, table.architectures, table.path))
-    used = tuple(names) or tuple(device for device in table.devices if device != target)
+    used = tuple(device for device in table.devices if device != target) if names is None else tuple(names)
     table.need(used, "transfer")
     rows = {}
     for device in used:
         latency_ms = table.of(device)
         there = np.flatnonzero(np.isfinite(latency_ms))
         rows[device] = (there, latency_ms[there])
-    return pool, fit_sources(pool, rows) if rows else None, table
+    return pool, fit_sources(pool, rows) if rows else None
 
 
 def suggest(
@@ -133,8 +135,7 @@ def suggest(
     from predictors.transfer.design import Design
     from predictors.transfer.selection import most_informative
 
-    pool, found, _ = _pool_and_sources(space, data, sources or (), target, seed)
-    used = None if sources is not None and not sources else found
+    pool, used = _pool_and_sources(space, data, sources, target, seed)
     chosen = most_informative(Design.of(pool, used), n, classes=pool.classes)
     return {
         "target": target,
@@ -168,15 +169,13 @@ def fit(
     from predictors.transfer.design import Design
     from predictors.transfer.latencies import read_latencies
     from predictors.transfer.regressor import TransferRegressor
+    from search.spaces import find_space
 
     own = read_latencies(measured)
     own.need([target], "the fit")
-    pool, found, _ = _pool_and_sources(own.space, data, sources or (), target, seed)
-    used = None if sources is not None and not sources else found
+    pool, used = _pool_and_sources(own.space, data, sources, target, seed)
     latency_ms = own.of(target)
     there = np.flatnonzero(np.isfinite(latency_ms))
-    from search.spaces import find_space
-
     space = find_space(own.space)
     names = [space.describe(a) for a in parsed(space, [own.architectures[i] for i in there], own.path)]
     where = pool.index(names)
@@ -194,15 +193,13 @@ def fit(
         ],
     }
     if out is not None:
-        from predictors.files import write_file
-
         kept = {
             "schema": 1,
             "model": "transfer",
             **answer,
             "measured": dict(zip(names, latency_ms[there].tolist(), strict=True)),
         }
-        write_file(out, (json.dumps(kept, indent=1, allow_nan=False) + "\n").encode())
+        write_json(out, kept)
     return answer
 
 

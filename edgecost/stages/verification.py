@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.costs import write_json
+from edgecost.stages.costs import SIMULATED_WORDS, write_json
 from edgecost.stages.energy_costs import UNIT_TEXTS, Unit
 from edgecost.stages.measuring import interval_ms, measure_workload
 from edgecost.stages.spaces import space_of
@@ -91,7 +91,7 @@ def _judge(study: dict[str, Any], row: Row, path: Path, results: Path, budget: f
     else:
         verdict = judged(row, predicted, budget)
     if row.emulation == SIMULATED:
-        verdict["sentence"] += f" ({SIMULATED}: no figure here is one of any hardware)"
+        verdict["sentence"] += SIMULATED_WORDS
     answer = {"study": str(path), "target": study["target"], "architecture": study["best"].get("label", ""), **verdict}
     write_json(results / "verify.json", answer)
     return answer

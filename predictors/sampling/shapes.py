@@ -9,6 +9,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.features import is_depthwise
 from profiler.errors import ConfigError
 from profiler.fleet.targets import Precision, Runtime
 from profiler.workloads.fusion import Kernel, cut
@@ -53,13 +54,9 @@ def _main(workload: Workload) -> int | None:
     """The operator whose outputs may be as many as one likes; None where there is none."""
     for index in workload.compute_ops:
         op = workload.ops[index]
-        if op.kind == "linear" or (op.kind == "conv2d" and not _is_depthwise(workload, index)):
+        if op.kind == "linear" or (op.kind == "conv2d" and not is_depthwise(workload, index)):
             return index
     return None
-
-
-def _is_depthwise(workload: Workload, index: int) -> bool:
-    return workload.ops[index].int("groups") == workload.input_shapes_of(index)[0][1] > 1
 
 
 def dims_of(kernel: Kernel) -> Dims | None:
@@ -127,7 +124,7 @@ def _resized_op(work: Workload, index: int, dims: Dims) -> Op:
     attrs: dict[str, AttrValue] = dict(op.attrs)
     if op.kind == "conv2d":
         groups, channels = op.int("groups"), work.input_shapes_of(index)[0][1]
-        if _is_depthwise(work, index):
+        if is_depthwise(work, index):
             attrs.update(groups=dims.c_in, out_channels=dims.c_in * (op.int("out_channels") // channels))
         else:
             attrs["out_channels"] = dims.c_out
@@ -268,7 +265,7 @@ def _width(kernel: Kernel) -> int:
     """Channels in a group of a grouped convolution; 0 of anything else."""
     for index in kernel.workload.compute_ops:
         op = kernel.workload.ops[index]
-        if op.kind == "conv2d" and op.int("groups") > 1 and not _is_depthwise(kernel.workload, index):
+        if op.kind == "conv2d" and op.int("groups") > 1 and not is_depthwise(kernel.workload, index):
             return kernel.workload.input_shapes_of(index)[0][1] // op.int("groups")
     return 0
 

@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.features import is_depthwise
 from predictors.transfer.elimination import LEVELS, running_ops
 from profiler.errors import ConfigError
 from profiler.workloads.graph import Workload
@@ -106,7 +107,7 @@ def _totals(workload: Workload, index: int) -> FloatArray:
     attrs = dict(op.attrs)
     macs = float(workload.op_macs(index))
     shapes = workload.input_shapes_of(index)
-    depthwise = op.kind == "conv2d" and op.int("groups") == shapes[0][1] > 1
+    depthwise = op.kind == "conv2d" and is_depthwise(workload, index)
     wide = depthwise and "kernel" in attrs and prod(op.ints("kernel")) >= 25
     params = float(workload.op_params(index))
     free = op.kind in _FREE

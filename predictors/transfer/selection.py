@@ -42,7 +42,7 @@ def most_informative(
         classes: of the pool; of copies of one class only one is chosen.
 
     Raises:
-        ConfigError: where there are fewer candidates, or classes, than wanted.
+        ConfigError: where there are fewer candidates, or classes, than wanted, or none is wanted.
     """
     allowed = np.arange(len(design.matrix)) if candidates is None else np.asarray(candidates)
     if classes is not None:
@@ -51,7 +51,9 @@ def most_informative(
             first.setdefault(classes[int(position)], int(position))
         allowed = np.array(list(first.values()), dtype=np.int64)
     if not 1 <= n <= len(allowed):
-        raise ConfigError(f"{n} architectures cannot be chosen among {len(allowed)} different ones; ask for fewer")
+        raise ConfigError(
+            f"{n} architectures cannot be chosen among {len(allowed)} different ones; ask for 1 to {len(allowed)}"
+        )
     root = np.sqrt(np.concatenate([np.full(width, EXPECTED[name]) for name, width in design.blocks]))
     columns = np.concatenate([np.full((len(design.matrix), 1), np.sqrt(_LEVEL_VARIANCE)), design.matrix * root], axis=1)
     moment = columns.T @ columns / len(columns)

@@ -25,7 +25,7 @@ from profiler.measure.journal import storage_error
 from profiler.measure.journal_lines import frame, unframe
 from profiler.measure.record import SCHEMA_VERSION
 
-__all__ = ["RunFolder", "Subject", "edgecost_version", "stable_facts", "write_atomically"]
+__all__ = ["RunFolder", "Subject", "edgecost_version", "stable_facts", "write_atomically", "write_file"]
 
 _FACTS_THAT_STAY = ("machine_id", "cpu_model", "arch", "logical_cores", "kernel")
 """A board whose facts of these names differ is not the same board."""
@@ -63,6 +63,19 @@ def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing, making its folder.
+
+    Raises:
+        StorageError: the folder cannot be made or written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {path.parent}: {error.strerror}; name another one") from None
+    write_atomically(path, [data])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ __all__ = ["EFFORT", "Provenance", "provenance_of"]
 EFFORT = frozenset(
     {
         "rounds", "warmup_runs", "warmup_s", "min_batches", "target_half_width", "cap_s", "job_timeout_s", "seed",
-        "cool_s", "sentinel_jobs", "sentinel_s", "sentinel_drift", "sentinel_tries", "process_probes", "retries",
-        "gate_noise", "observe_hz", "energy", "energy_load_s", "energy_updates", "energy_runs", "energy_preroll_s",
-        "energy_idle_s",
+        "cool_s", "sentinel_jobs", "sentinel_s", "sentinel_drift", "sentinel_tries", "sentinel_gross", "process_probes",
+        "retries", "gate_noise", "observe_hz", "energy", "energy_load_s", "energy_updates", "energy_runs",
+        "energy_preroll_s", "energy_idle_s",
     }
 )  # fmt: skip
 """Settings that decide how well a figure is known, not what it is of."""

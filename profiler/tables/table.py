@@ -188,6 +188,18 @@ class CostTable:
         columns = self._columns
         return columns.take(columns.where(target_id, kind, with_failed=with_failed, with_gated=with_gated).tolist())
 
+    def target(self, target_id: str) -> Target:
+        """A target of the table by its id.
+
+        Raises:
+            UnknownWorkload: there is none.
+        """
+        for target in self.targets:
+            if target.id == target_id:
+                return target
+        known = ", ".join(target.id for target in self.targets) or "no target"
+        raise UnknownWorkload(f"the table has no rows for target {target_id!r}; it knows {known}")
+
     def sentinels(self, target_id: str) -> tuple[SentinelRun, ...]:
         """How the sentinel of a target went, in the order of time; a table that was read from a file has none."""
         return sentinels_of(run for run in self._runs if run.target.id == target_id)

@@ -7,9 +7,9 @@ names a `SearchSpace` class without arguments, or simply an object that is passe
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from profiler.errors import ConfigError
+from profiler.extensions import load_offered, offered
 from search.spaces.base import Architecture, SearchSpace, Taps
 from search.spaces.fbnet import FBNet
 from search.spaces.mixconv import MixConv
@@ -32,10 +32,10 @@ def find_space(name: str) -> SearchSpace:
         return SPACES[name]()
     if name.startswith("mixconv:"):
         return MixConv(read_supernet(name.removeprefix("mixconv:")))
-    installed = {point.name: point for point in entry_points(group="edgecost.spaces")}
+    installed = offered("edgecost.spaces")
     if name not in installed:
         raise ConfigError(f"there is no search space {name!r}; known are {', '.join(sorted({*SPACES, *installed}))}")
-    space = installed[name].load()()
+    space = load_offered(installed[name])()
     if not isinstance(space, SearchSpace):
         raise ConfigError(
             f"the entry point {name!r} of edgecost.spaces gives {type(space).__name__}, not a SearchSpace"

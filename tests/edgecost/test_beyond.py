@@ -14,6 +14,7 @@ from edgecost.stages import beyond, beyond_costs
 from edgecost.stages.beyond import BeyondOptions, search_beyond
 from edgecost.stages.beyond_costs import paired_budgets
 from edgecost.stages.rmi import RmiOptions, fill_store
+from edgecost.stages.searching import SearchOptions
 from profiler.errors import ConfigError
 from profiler.tables.table import CostTable
 from profiler.workloads.weights import seeded_weights
@@ -178,6 +179,16 @@ def test_what_is_asked_for_decides_who_searches(ids):
         {"reference": "r.npz"}, {"score_seed": 0},
     ):  # fmt: skip
         assert not options(ids[:1], 1.0, **{"proxy": "phi", **changes}).plain
+
+
+def test_the_plain_search_is_told_all_that_was_said(ids):
+    asked = options(ids[:1], 2.5, proxy="phi", seed=3, unit="mj", data=Path("images"))
+    assert asked.as_plain() == SearchOptions(
+        ids[0], 2.5, preset="fast", population=6, generations=2, space="mixconv", supernet="tiny", seed=3, unit="mj",
+        data=Path("images"),
+    )  # fmt: skip
+    assert options(ids[:1], 1.0, proxy="phi", finalists=2).as_plain() is None
+    assert options(ids[:1], 1.0, 2.0, proxy="phi").as_plain() is None, "two budgets of one target are for a message"
 
 
 @pytest.mark.parametrize(

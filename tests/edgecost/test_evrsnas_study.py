@@ -127,3 +127,10 @@ def test_without_data_it_says_so(run, monkeypatch):
     assert code == 2
     assert "EDGECOST_DATA" in err
     assert run("table", "import", "hw-nas-bench", "--out", "t.parquet")[0] == 2
+
+
+def test_a_folder_that_is_not_there_is_not_replaced_by_another(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("EDGECOST_DATA", str(tmp_path))
+    code, _, err = run("table", "import", "nowhere/hw-nas-bench", "--out", "t.parquet")
+    assert code == 2
+    assert "there is no folder nowhere/hw-nas-bench" in err

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from edgecost.stages import planning
-from edgecost.stages.planning import PlanOptions, default_run_id, measure_config, plan_jobs
+from edgecost.stages.planning import EFFORTS, PlanOptions, campaign_limits, default_run_id, measure_config, plan_jobs
 from edgecost.stages.profiling import Run
 from profiler.errors import ConfigError
 from profiler.fleet.targets import Target
+from profiler.tables.provenance import EFFORT
 from profiler.workloads.fusion import kernels_of
 from search.spaces import find_space
 from search.spaces.mixconv import MixConv
@@ -189,3 +190,16 @@ def test_blocks_of_scaled_networks_are_measured_beside_the_supernets_own():
              for n in (0, 12)]  # fmt: skip
     assert kinds[0].keys() < kinds[1].keys()
     assert len(kinds[1]) == len(kinds[0]) + 12
+
+
+def test_quick_and_shared_differ_in_effort_alone() -> None:
+    quick, shared = (EFFORTS[name].to_dict() for name in ("quick", "shared"))
+    differing = {name for name in quick if quick[name] != shared[name]}
+    assert differing, "there would be no need for two"
+    assert differing <= EFFORT, "or a table of both would be of two protocols"
+
+
+def test_nobody_waits_less_than_no_time() -> None:
+    assert campaign_limits("quick", 0.0).patience_s == 0.0
+    with pytest.raises(ConfigError, match="--patience-s must be at least 0, not -1"):
+        campaign_limits("quick", -1.0)

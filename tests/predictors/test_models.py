@@ -4,16 +4,16 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-import predictors.models as models_module
 from predictors.additive import AdditiveModel
 from predictors.baselines import MacsModel
 from predictors.models import ENTRY_POINTS, MODELS, find_model, standard_models
+from profiler import extensions
 from profiler.errors import ConfigError
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     points = EntryPoints([EntryPoint(name, value, ENTRY_POINTS)])
-    monkeypatch.setattr(models_module, "entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(extensions, "entry_points", lambda group: points.select(group=group))
 
 
 def test_our_models_are_found_by_name() -> None:
@@ -37,6 +37,12 @@ def test_what_is_no_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         find_model("theirs")
     with pytest.raises(ConfigError, match=r"no cost model 'oracle'.*additive.*theirs"):
         find_model("oracle")
+
+
+def test_what_cannot_be_imported_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "theirs", "predictors.no_such_module:Model")
+    with pytest.raises(ConfigError, match=r"'theirs' of edgecost.predictors \(predictors.no_such_module:Model\)"):
+        find_model("theirs")
 
 
 def test_standard_models_are_fresh() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from predictors.additive import AdditiveModel
 from predictors.baselines import MacsModel
+from predictors.conformal import ConformalModel
 from predictors.energy import EnergyModel
 from predictors.lookup import TableModel
 from predictors.measured import Measurements
@@ -68,6 +69,15 @@ def test_a_model_of_energy_predicts_the_same_from_its_file(tmp_path: Path, inner
     assert [again.estimate(net) for net in nets] == [model.estimate(net) for net in nets]
     assert (again.scope_, again.target_id_) == ("module-in", TARGET.id)
     assert again.to_dict() == model.to_dict()
+
+
+def test_a_recipe_within_a_recipe_comes_back_as_one() -> None:
+    model = EnergyModel(ConformalModel(MacsModel(), folds=3, level=0.8)).fit(metered_table(), TARGET.id)
+    again = EnergyModel.from_dict(model.to_dict())
+    assert isinstance(again.model, ConformalModel)
+    assert isinstance(again.model.model, MacsModel)
+    assert again.model.get_params()["model__level"] == 0.9
+    assert repr(again) == repr(model)
 
 
 def test_millijoules_are_never_read_as_milliseconds(saved: Path, tmp_path: Path) -> None:

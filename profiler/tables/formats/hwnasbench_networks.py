@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.errors import ConfigError, StorageError
+from profiler.errors import ConfigError
+from profiler.measure.runfolder import write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,11 @@ class NetworkTable:
     @property
     def devices(self) -> tuple[str, ...]:
         """Devices with at least one known latency."""
-        return tuple(dict.fromkeys(d for (d, q), c in self.columns.items() if q == "latency" and np.isfinite(c).any()))
+        return self.devices_with("latency")
+
+    def devices_with(self, quantity: Quantity) -> tuple[str, ...]:
+        """Devices of which at least one such cost is known."""
+        return tuple(d for (d, q), column in self.columns.items() if q == quantity and np.isfinite(column).any())
 
     def of(self, device: str, quantity: Quantity = "latency") -> tuple[Floats, Bools]:
         """(n,) costs, NaN where there is none, and (n,) whether the device refused the network.
@@ -78,10 +83,8 @@ class NetworkTable:
         """
         column = self.columns.get((device, quantity))
         if column is None or not np.isfinite(column).any():
-            known = ", ".join(d for (d, q), c in self.columns.items() if q == quantity and np.isfinite(c).any())
-            raise ConfigError(
-                f"{self.source} has no {quantity} of {device!r} on {self.dataset}; it has {known or 'none'}"
-            )
+            known = ", ".join(self.devices_with(quantity)) or "none"
+            raise ConfigError(f"{self.source} has no {quantity} of {device!r} on {self.dataset}; it has {known}")
         return column, self.refused.get(device, np.zeros(len(self.names), dtype=bool))
 
 
@@ -133,7 +136,7 @@ def _take(
     path: Path,
 ) -> None:
     """One device's columns."""
-    status = frame[f"{prefix or ''}status"] if f"{prefix}status" in frame.columns else None
+    status = frame[f"{prefix}status"] if f"{prefix}status" in frame.columns else None
     out = np.zeros(len(frame), dtype=bool)
     if status is not None:
         out |= status.isin((_REFUSED_STATUS, "refused")).to_numpy(dtype=bool)
@@ -174,14 +177,7 @@ def write_networks(tables: list[NetworkTable], path: Path) -> int:
     notes = {"edgecost": "networks 1", "source": "; ".join(f"{Path(t.source).name} {t.digest}" for t in tables)}
     sink = pa.BufferOutputStream()
     pq.write_table(whole.replace_schema_metadata(notes), sink, compression="zstd")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(sink.getvalue().to_pybytes())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; check the folder and free space") from None
+    write_file(path, sink.getvalue().to_pybytes())
     return int(whole.num_rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import ConfigError
-from profiler.measure.runfolder import write_atomically
+from profiler.measure.runfolder import write_file
 from profiler.tables.formats.hwnasbench import CONSTANT_KEY, FbnetTable, fbnet_places
 
 __all__ = ["write_hwnasbench"]
@@ -71,11 +71,7 @@ def write_hwnasbench(table: FbnetTable, path: Path, note: str = "") -> None:
     plain: list[dict[str, Any]] = [{name: getattr(row, name) for name in schema.names} for row in rows]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(plain, schema), sink)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {path.parent}: {error.strerror}; name another one") from None
-    write_atomically(path, [bytes(sink.getvalue())])
+    write_file(path, bytes(sink.getvalue()))
 
 
 def _rows(table: FbnetTable, device: str) -> Iterator[_Row]:

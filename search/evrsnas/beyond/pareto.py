@@ -125,10 +125,9 @@ def search_front(
     from search.evrsnas.beyond.nsga import CostAndScore, DiverseSurvival
     from search.evrsnas.beyond.operators import GivenSampling, RowCrossover, RowMutation, SameRows
 
-    evaluate = Evaluator(space, score_fn, cost_fn, EvolutionConfig(None, population=config.population, tournament=2))
-    drawn = initial_population(
-        space, evaluate, EvolutionConfig(None, population=config.population, tournament=2), np.random.default_rng(seed)
-    )
+    unbounded = EvolutionConfig(None, population=config.population, tournament=2)
+    evaluate = Evaluator(space, score_fn, cost_fn, unbounded)
+    drawn = initial_population(space, evaluate, unbounded, np.random.default_rng(seed))
     reference = max(e.cost_ms for e in drawn), min(e.score for e in drawn)
     algorithm = NSGA2(
         pop_size=config.population,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
-from profiler.errors import ConfigError
+from profiler.extensions import find_class, offered
 from search.evrsnas.proxies.base import TrainingFreeScore
 from search.evrsnas.proxies.counts import Macs, Params
 from search.evrsnas.proxies.jacov import Jacov
@@ -25,21 +23,14 @@ PROXIES: dict[str, type[TrainingFreeScore]] = {
 
 def known_names() -> tuple[str, ...]:
     """The names of all scores, ours and installed ones, sorted."""
-    return tuple(sorted({*PROXIES, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
+    return tuple(sorted({*PROXIES, *offered(ENTRY_POINTS)}))
 
 
 def find_proxy(name: str) -> type[TrainingFreeScore]:
     """A score's class by name, ours first.
 
     Raises:
-        ConfigError: for a name that nobody offers, or an entry point that is not a `TrainingFreeScore`.
+        ConfigError: for a name that nobody offers, or an entry point that cannot be loaded or is not a
+            `TrainingFreeScore`.
     """
-    if name in PROXIES:
-        return PROXIES[name]
-    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name not in offered:
-        raise ConfigError(f"there is no training-free score {name!r}; there are {', '.join(known_names())}, and phi")
-    found = offered[name].load()
-    if not (isinstance(found, type) and issubclass(found, TrainingFreeScore)):
-        raise ConfigError(f"the entry point {name!r} of {ENTRY_POINTS} is {found!r} and not a TrainingFreeScore")
-    return found
+    return find_class(name, PROXIES, TrainingFreeScore, ENTRY_POINTS, "training-free score", ", and phi")

@@ -12,6 +12,8 @@ import pytest
 from test_boards import COOL, HOT
 
 from edgecost.report.build import write_report
+from edgecost.report.collect import collect
+from profiler.errors import StorageError
 from profiler.measure.record import Power
 
 POWER = Power(
@@ -53,6 +55,14 @@ def test_simulated_boards_are_named_so_in_every_heading_and_title(tmp_path: Path
     assert len(titles) >= 5
     assert all("(simulated)" in title for title in titles)
     assert "(simulated)" not in page(tmp_path / "real").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["closure.json", "verify.json"])
+def test_a_damaged_file_is_a_sentence(tmp_path: Path, name: str) -> None:
+    page(tmp_path)
+    (tmp_path / "results" / name).write_text('{"rows": [')
+    with pytest.raises(StorageError, match=f"{name} cannot be read .*; make it again, or remove it"):
+        collect(tmp_path / "results")
 
 
 def test_a_browser_draws_every_figure(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import mixconv_tables
 import numpy as np
 import pytest
 
-from edgecost.cli.study import settings_of
+from edgecost.cli.demand import settings_of
 from edgecost.stages.s3nas import costs as s3nas_costs
 from edgecost.stages.s3nas import study as s3nas_study
 from edgecost.stages.s3nas import study_measure, study_plan
@@ -159,5 +159,7 @@ def test_settings_are_read_as_yaml() -> None:
     assert settings_of(["phase1=150", "choice_dropout=false", "form=log"]) == {
         "phase1": 150, "choice_dropout": False, "form": "log"
     }  # fmt: skip
+    with pytest.raises(ConfigError, match="--set takes NAME=VALUE.*: , "):
+        settings_of(["a=: , "])
     with pytest.raises(ConfigError, match="NAME=VALUE"):
         settings_of(["phase1"])

@@ -44,6 +44,8 @@ def test_candidates_and_classes_are_respected(design, pool):
 def test_more_than_there_are_is_refused(design, pool):
     with pytest.raises(ConfigError, match="6 architectures cannot be chosen among 5"):
         most_informative(design, 6, np.arange(5))
+    with pytest.raises(ConfigError, match="0 architectures cannot be chosen among 5 different ones; ask for 1 to 5"):
+        most_informative(design, 0, np.arange(5))
     n = len(set(pool.classes))
     with pytest.raises(ConfigError, match=f"among {n} different"):
         most_informative(design, n + 1, classes=pool.classes)

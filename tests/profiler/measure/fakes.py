@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,24 @@ class World:
         if self.connect_faults:
             raise self.connect_faults.pop(0)
         return Board(self, session)
+
+
+@contextmanager
+def interrupted(world: World, at: int) -> Iterator[None]:
+    """The host is interrupted when the board has done so many jobs; behind the block nothing is in its way."""
+
+    def die(artefact: Artefact) -> bool:
+        if len([event for event in world.events if len(event) == 32]) == at:
+            raise KeyboardInterrupt
+        return False
+
+    world.cut = die
+    try:
+        yield
+    except KeyboardInterrupt:
+        world.cut = lambda artefact: False
+    else:
+        raise AssertionError(f"nothing was interrupted: the board never did {at} jobs")
 
 
 class Board:

@@ -205,29 +205,14 @@ def test_where_no_state_leads_the_figures_say_so(tmp_path: Path, fakes: ModuleTy
 @pytest.mark.parametrize("at", [1, 3, 5, 9, 20, 33])
 def test_an_interrupted_campaign_goes_on_with_what_it_knows(tmp_path: Path, fakes: ModuleType, world, at: int):
     slow_processes(world, [0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0])
-
-    def die(artefact) -> bool:
-        if len([e for e in world.events if len(e) == 32]) == at:
-            raise KeyboardInterrupt
-        return False
-
-    world.cut = die
-    with pytest.raises(KeyboardInterrupt):
+    with fakes.interrupted(world, at):
         run(fakes, world, tmp_path)
-    world.cut = lambda artefact: False
     run(fakes, world, tmp_path)
     assert wrong(fakes, records(tmp_path)) == []
 
 
 def test_what_was_asked_before_an_interruption_is_not_asked_again(tmp_path: Path, fakes: ModuleType, world):
-    def die(artefact) -> bool:
-        if len([e for e in world.events if len(e) == 32]) == 10:
-            raise KeyboardInterrupt
-        return False
-
-    world.cut = die
-    with pytest.raises(KeyboardInterrupt):
+    with fakes.interrupted(world, 10):
         run(fakes, world, tmp_path)
-    world.cut = lambda artefact: False
     run(fakes, world, tmp_path)
     assert Counter(m.round for m in records(tmp_path) if m.env.get(BEGINS)) == {0: 4 + 1, 1: 1, 2: 1}

@@ -151,16 +151,8 @@ def test_a_figure_of_two_groups_stays_one_as_long_as_nobody_knows_which_of_them_
 def test_retries_survive_the_end_of_the_host(tmp_path: Path, fakes: ModuleType, world, at: int):
     victim = fakes.some_jobs()[1]
     world.faults = flagged(fakes, victim, "throttled", times=1)
-
-    def die(artefact) -> bool:
-        if len([e for e in world.events if len(e) == 32]) == at:
-            raise KeyboardInterrupt
-        return False
-
-    world.cut = die
-    with pytest.raises(KeyboardInterrupt):
+    with fakes.interrupted(world, at):
         run(fakes, world, tmp_path)
-    world.cut = lambda artefact: False
     run(fakes, world, tmp_path)
     found = [m for m in records(tmp_path) if m.workload_key == victim.workload.key]
     assert [m.issues.count("throttled") for m in found[:2]] == [1, 0]

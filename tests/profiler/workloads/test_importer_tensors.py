@@ -46,18 +46,19 @@ def norm(square: onnx.NodeProto, *, weight: bool = True) -> list[onnx.NodeProto]
 
 NORM = {"eps": np.float32(1e-5), "w": floats(8), "b": floats(8), "two": np.float32(2)}
 GELU = {"root": ROOT, "one": np.float32(1), "half": np.float32(0.5), "inverse": np.float32(1) / ROOT}
+CURVE = [
+    node("Div", "x root", "a"),
+    node("Erf", "a", "e"),
+    node("Add", "e one", "o"),
+    node("Mul", "x o", "p"),
+]
+"""The first pieces of a GELU."""
 
 FORMS: dict[str, Form] = {
     "gelu": ([node("Gelu", "x", "y")], {}, TOKENS, ["gelu"]),
     "gelu by tanh": ([node("Gelu", "x", "y", approximate="tanh")], {}, TOKENS, ["gelu"]),
     "gelu in pieces": (
-        [
-            node("Div", "x root", "a"),
-            node("Erf", "a", "e"),
-            node("Add", "e one", "o"),
-            node("Mul", "x o", "p"),
-            node("Mul", "p half", "y"),
-        ],
+        [*CURVE, node("Mul", "p half", "y")],
         GELU,
         TOKENS,
         ["gelu"],
@@ -75,26 +76,13 @@ FORMS: dict[str, Form] = {
         ["gelu"],
     ),
     "no gelu: another factor": (
-        [
-            node("Div", "x root", "a"),
-            node("Erf", "a", "e"),
-            node("Add", "e one", "o"),
-            node("Mul", "x o", "p"),
-            node("Mul", "p one", "y"),
-        ],
+        [*CURVE, node("Mul", "p one", "y")],
         GELU,
         TOKENS,
         ["constant", "div", "erf", "constant", "add", "mul", "constant", "mul"],
     ),
     "no gelu: its curve leaves": (
-        [
-            node("Div", "x root", "a"),
-            node("Erf", "a", "e"),
-            node("Add", "e one", "o"),
-            node("Mul", "x o", "p"),
-            node("Mul", "p half", "q"),
-            node("Add", "q e", "y"),
-        ],
+        [*CURVE, node("Mul", "p half", "q"), node("Add", "q e", "y")],
         GELU,
         TOKENS,
         ["constant", "div", "erf", "constant", "add", "mul", "constant", "mul", "add"],

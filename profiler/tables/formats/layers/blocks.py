@@ -12,11 +12,11 @@ from profiler.errors import ConfigError
 from profiler.tables.formats.layerkeys import LayerShape
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Ref, Workload
+from profiler.workloads.zoo.layers import divisible
 
 __all__ = ["layer_of", "layer_workload"]
 
 _SE_SHARE = 4
-_DIVISOR = 8
 
 
 def layer_workload(shape: LayerShape, form: str, name: str = "") -> Workload:
@@ -89,7 +89,7 @@ class _Writer:
         y = x if shape.middle == given else self._act(self._conv(x, shape.middle), shape.hs)
         y = self._act(self._conv(y, shape.middle, shape.kernel, shape.stride, shape.middle), shape.hs)
         if shape.se:
-            narrow = _divisible(shape.middle // _SE_SHARE)
+            narrow = divisible(shape.middle // _SE_SHARE)
             inner = b.relu(b.conv2d(b.global_avg_pool(y), narrow, bias=True))
             y = b.mul(y, b.hsigmoid(b.conv2d(inner, shape.middle, bias=True)))
         y = self._conv(y, shape.output[-1])
@@ -109,12 +109,6 @@ def _stride(shape: LayerShape) -> int:
     if len(shape.input) != 3 or len(shape.output) != 3:
         raise ValueError("is a convolution without height and width")
     return -(-shape.input[0] // shape.output[0])
-
-
-def _divisible(channels: int) -> int:
-    """The nearest multiple of 8, at least 8 and never below 90 % of what was asked for."""
-    found = max(_DIVISOR, (channels + _DIVISOR // 2) // _DIVISOR * _DIVISOR)
-    return found + _DIVISOR if found < 0.9 * channels else found
 
 
 def _guess(workload: Workload, form: str) -> LayerShape | None:

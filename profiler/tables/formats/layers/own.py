@@ -69,7 +69,9 @@ def table_of_layers(
             workload = layer_workload(layer.shape, form.name, layer.key)
         except ValueError as error:
             raise ConfigError(f"{path}: {layer.key[:120]!r} {error}") from None
-        row = row_of_figure(workload, target, layer, factor, path)
+        row = row_of_figure(
+            workload, target, layer.key, layer.latency_ms, path, layer.deviation_ms, layer.count, factor
+        )
         if rows.setdefault(row.key, row) != row:
             raise ConfigError(
                 f"{path}: {layer.key[:120]!r} stands there twice, with {rows[row.key].latency_ns / NS_PER_MS:g} and "
@@ -80,24 +82,40 @@ def table_of_layers(
     return CostTable(rows.values(), workloads, (target,), sources=[path.as_posix()], notes=(note,))
 
 
-def row_of_figure(workload: Workload, target: Target, layer: LayerRow, factor: float, path: Path) -> Row:
+def row_of_figure(
+    workload: Workload,
+    target: Target,
+    key: str,
+    latency: float,
+    path: Path,
+    deviation: float = nan,
+    count: int | None = None,
+    factor: float = 1.0,
+) -> Row:
     """One figure of somebody else's as a row of kind "block"; its interval is unknown where deviation or count is.
+
+    Args:
+        workload, target: what runs where.
+        key: what the file calls it.
+        latency, deviation: in the file's own unit; NaN for a deviation that it does not say.
+        path: the file.
+        count: of measurements; None where it does not say.
+        factor: what makes its figures ms.
 
     Raises:
         ConfigError: a mean that is not above zero, or a deviation or count below it.
     """
-    mean, deviation, count = factor * layer.latency_ms, factor * layer.deviation_ms, layer.count
-    if not mean > 0.0 or deviation < 0.0 or (count is not None and count < 1):
+    mean, spread = factor * latency, factor * deviation
+    if not mean > 0.0 or spread < 0.0 or (count is not None and count < 1):
         raise ConfigError(
-            f"{path}: {layer.key[:120]!r} has mean {layer.latency_ms:g}, deviation {layer.deviation_ms:g} and count "
-            f"{count}, which nobody can have measured; `edgecost table audit` lists all such rows"
+            f"{path}: {key[:120]!r} has mean {latency:g}, deviation {deviation:g} and count {count}, which nobody can "
+            "have measured; `edgecost table audit` lists all such rows"
         )
-    known = isfinite(deviation) and count is not None
-    half = NORMAL_INTERVAL * deviation / sqrt(count) if known and count else nan
+    half = NORMAL_INTERVAL * spread / sqrt(count) if isfinite(spread) and count else nan
     latency_ns, half_ns = mean * NS_PER_MS, half * NS_PER_MS
     return Row(
-        target.id, workload.key, "block", layer.key, latency_ns, latency_ns - half_ns, latency_ns + half_ns,
-        spread=deviation / mean, n_rounds=count or 0, run_id=path.name,
+        target.id, workload.key, "block", key, latency_ns, latency_ns - half_ns, latency_ns + half_ns,
+        spread=spread / mean, n_rounds=count or 0, run_id=path.name,
     )  # fmt: skip
 
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from profiler.errors import ConfigError
 from profiler.tables.formats.layerkeys import LayerShape
+from profiler.workloads.zoo.layers import divisible
 
 __all__ = ["LAYER_SPACES", "LayerSpace", "space_layers"]
-
-_DIVISOR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +100,14 @@ def space_layers(
 
 
 def _layers(space: LayerSpace, resolution: int, by: float, num_classes: int) -> list[LayerShape]:
-    stem, channels = _width(space.stem, by), _width(space.first, by)
+    stem, channels = divisible(space.stem * by), divisible(space.first * by)
     size = _down(resolution, 2)
     found = [
         LayerShape("Conv", (resolution, resolution, 3), (size, size, stem)),
         LayerShape("expanded_conv", (size, size, stem), (size, size, channels), stem, 3, 1, stem == channels),
     ]
     for stage in space.stages:
-        wide = _width(stage.width, by)
+        wide = divisible(stage.width * by)
         # the second block of a stage is as all that follow it
         for stride in (stage.stride, 1) if stage.deep else (stage.stride,):
             inner = _down(size, stride)
@@ -122,11 +121,11 @@ def _layers(space: LayerSpace, resolution: int, by: float, num_classes: int) -> 
                 for expansion in space.expansions
             ]  # fmt: skip
             size, channels = inner, wide
-    head = _width(space.head, by)
+    head = divisible(space.head * by)
     found.append(LayerShape("Conv_1", (size, size, channels), (size, size, head)))
     if not space.mixed:
         return [*found, LayerShape("Logits", (size, size, head), (num_classes,))]
-    mixed = _width(space.mixed, by)
+    mixed = divisible(space.mixed * by)
     return [
         *found,
         LayerShape("AvgPool2D", (size, size, head), (1, 1, head)),
@@ -137,10 +136,3 @@ def _layers(space: LayerSpace, resolution: int, by: float, num_classes: int) -> 
 
 def _down(size: int, stride: int) -> int:
     return -(-size // stride)
-
-
-def _width(channels: int, by: float) -> int:
-    """Channels of a scaled layer: the nearest multiple of 8, never below 90 % of what was asked for."""
-    wanted = channels * by
-    found = max(_DIVISOR, int(wanted + _DIVISOR / 2) // _DIVISOR * _DIVISOR)
-    return found + _DIVISOR if found < 0.9 * wanted else found

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 
 from profiler.errors import ConfigError
-from profiler.measure.runfolder import write_atomically
+from profiler.measure.runfolder import write_file
 from profiler.tables.formats import ofa, proxylessnas
 from profiler.tables.formats.layerkeys import LayerRow, LayerShape
 
@@ -88,11 +88,7 @@ def write_layers(rows: Sequence[LayerRow], path: Path, form: LayerForm, comments
                 f"{form.title}'s form holds one; leave one of them out"
             )
     text = _json(entries) if suffix == ".json" else _yaml(entries, comments, form)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {path.parent}: {error.strerror}; name another one") from None
-    write_atomically(path, [text.encode()])
+    write_file(path, text.encode())
 
 
 def _entry(row: LayerRow, form: LayerForm, path: Path) -> dict[str, float | int]:
