@@ -102,6 +102,8 @@ def _show(answer: dict[str, Any], model: Path, per_layer: bool) -> None:
         ]
         show_table(f"{model.name} on {answer['target']}", ("layer", "from", "µs"), rows, right=(2,))
     typer.echo(answer["sentence"])
+    for note in answer.get("notes", ()):
+        typer.echo(f"note: {note}")
     for line in answer["not_covered"]:
         typer.echo(f"not covered: {line}")
     for kind in answer.get("never_measured", ()):

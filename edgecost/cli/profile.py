@@ -80,6 +80,7 @@ def profile(
     from dataclasses import replace
 
     from edgecost.stages.cuts import PAIRS
+    from edgecost.stages.fitted import keep_predictors
     from edgecost.stages.metering import metering
     from edgecost.stages.planning import PlanOptions, campaign_limits, measure_config
     from edgecost.stages.profiling import profile_targets
@@ -101,6 +102,7 @@ def profile(
         budget = MINUTES if minutes is None else minutes
         with progress("profile", quiet=json_) as bar:
             runs = profile_adaptively(chosen, options, config, budget, results, run, bar, limits)
+            keep_predictors(results, [r.target_id for r in runs if not r.failed_boards])
         _tell(runs, results, json_)
         return
     if minutes is not None:
@@ -115,6 +117,7 @@ def profile(
             for wanted, folder in (plans if cuts else [alone])
             for found in profile_targets(chosen, wanted, config, folder, run, bar, limits, connect)
         ]
+    keep_predictors(results, [r.target_id for r in runs if not r.failed_boards])
     _tell(runs, results, json_)
 
 

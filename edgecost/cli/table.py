@@ -67,6 +67,9 @@ def show(
     energy = ("mJ a run", "scope") if with_energy else ()
     columns = ("target", "workload", "µs", "95 % interval", "isolated µs", "spread %", *energy, "issues")
     show_table(f"{len(cells)} rows", columns, cells, right=(2, 4, 5, 6) if with_energy else (2, 4, 5))
+    others = () if rows or hidden else sorted({r.kind for r in table_rows(table, target, "all")})
+    if others:
+        say(f"there is no {kind} in it, but {' and '.join(f'{k}s' for k in others)}: --kind {others[0]} shows them")
     if hidden:
         say(f"{hidden} rows that failed a gate are left out; --all-rows shows them")
     simulated = sorted({r["target"] for r in rows if r["emulation"] == "simulated"})

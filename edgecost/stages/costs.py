@@ -235,6 +235,7 @@ def predict_energy(
         "scope": found.scope,
         "level": found.level,
         "complete": complete,
+        "notes": list(read.notes),
         "not_covered": [*found.missing, *(f"{u.name or u.op_type}: {u.reason}" for u in read.unsupported)],
         "unsupported": [{"name": u.name, "op_type": u.op_type, "reason": u.reason} for u in read.unsupported],
         "sentence": f"{found.energy_mj:.3f} mJ a run above rest ({interval}; {found.scope})"

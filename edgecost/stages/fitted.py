@@ -1,4 +1,4 @@
-"""The predictor of a target, fitted once and kept: the next process that asks reads its coefficients.
+"""The predictor of a target, fitted once, when it was measured, and kept: a process that asks reads its coefficients.
 
 What is kept holds for the very files that it was fitted on and for the very code that fitted it; where either has
 changed it is fitted anew. It is derived, and safe to delete.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.places import predictor_cache
-from profiler.errors import ConfigError, StorageError
+from profiler.errors import ConfigError, EdgeCostError, StorageError
 from profiler.workloads.identity import digest
 
 if TYPE_CHECKING:
     from predictors.additive import AdditiveModel
 
-__all__ = ["Fitted", "fitted_predictor"]
+__all__ = ["Fitted", "fitted_predictor", "keep_predictors"]
 
 _SCHEMA = 1
 
@@ -57,15 +58,30 @@ def fitted_predictor(results: Path, target: str) -> Fitted:
         UnknownWorkload: the table lacks the target, or rows that a fit needs.
         ConfigError: the target's name means several, or measured and simulated boards are mixed.
     """
-    name = digest(results.absolute().as_posix(), target)[:24]
-    path = predictor_cache() / f"{name}.json"
     state = _state_of(results)
-    kept = _read(path, state)
+    kept = _read(_place(results, target), state)
     if kept is not None:
         return kept
     found = _fit(results, target)
-    _write(path, found, state)
+    for name in dict.fromkeys((target, found.target_id)):
+        _write(_place(results, name), found, state)
     return found
+
+
+def keep_predictors(results: Path, target_ids: Iterable[str]) -> None:
+    """Fit and keep the predictors of targets that were just measured, under their ids and, where that is enough, the
+    names of their devices: whoever asks next, from a fresh process, waits for no fit.
+
+    Targets with too few rows for a predictor are passed over; `fitted_predictor` says what they lack.
+    """
+    for target_id in dict.fromkeys(target_ids):
+        for name in (target_id.split("/", 1)[0], target_id):
+            with suppress(EdgeCostError):
+                fitted_predictor(results, name)
+
+
+def _place(results: Path, target: str) -> Path:
+    return predictor_cache() / f"{digest(results.absolute().as_posix(), target)[:24]}.json"
 
 
 def _fit(results: Path, target: str) -> Fitted:

@@ -38,6 +38,7 @@ def predict_memory(
         "model": str(path),
         **found.to_dict(),
         "complete": False,
+        "notes": list(read.notes),
         "not_covered": [f"{u.name or u.op_type}: {u.reason}" for u in read.unsupported],
         "unsupported": [{"name": u.name, "op_type": u.op_type, "reason": u.reason} for u in read.unsupported],
         "sentence": f"at least {found.peak_bytes / _KIB:,.0f} KiB at its peak ({parts}); {found.interval}",

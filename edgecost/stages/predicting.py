@@ -80,6 +80,7 @@ def predict_file(fitted: Fitted, read: Imported, path: Path) -> dict[str, Any]:
         "interval": found.interval,
         "cut": fitted.cut,
         "simulated": fitted.simulated,
+        "notes": list(read.notes),
         "macs": read.workload.macs,
         "params": read.workload.params,
         "layers": layers,

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import asdict, fields
+from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ def load_contents(path: Path) -> dict[str, Any]:
             "figures is not known; make it again from its runs with `edgecost table export`"
         )
     try:
-        return {
-            "rows": [Row.from_dict(row if schema != 1 else _from_first(row)) for row in data["rows"]],
+        raw = [dict(row) for row in data["rows"]]
+        contents = {
             "targets": [Target(**target) for target in data["targets"]],
             "workloads": {str(k): Workload.from_dict(w) for k, w in data["workloads"].items()},
             "gates": Gates(**data["gates"]),
@@ -94,6 +95,36 @@ def load_contents(path: Path) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError, AttributeError, EdgeCostError) as error:
         raise ConfigError(f"{path} is not a cost table ({error!r}); make one with `edgecost table export`") from None
+    rows = [_row(row if schema != 1 else _from_first(row), place, path) for place, row in enumerate(raw, start=1)]
+    known = {target.id for target in contents["targets"]}
+    strange = next((row for row in rows if row.target_id not in known), None)
+    if strange is not None:
+        raise ConfigError(
+            f"{path}: {strange.label!r} is a row of {strange.target_id}, which is none of the table's targets "
+            f"({', '.join(sorted(known))}); make a table of each target, or name it among them"
+        )
+    return {**contents, "rows": rows}
+
+
+def _row(raw: dict[str, Any], place: int, path: Path) -> Row:
+    """One row of a file; ConfigError, naming it, where it is none or holds a figure that nobody can have measured."""
+    try:
+        row = Row.from_dict(raw)
+        infinite = next((name for name in NUMBERS if isinstance(raw.get(name), float) and isinf(raw[name])), None)
+        if infinite is not None:
+            raise ValueError(f"its {infinite} is infinite")
+        if row.kind == "model" and row.has_figure and row.latency_ns <= 0.0:
+            raise ValueError(f"a whole network takes {row.latency_ns:g} ns")
+    except KeyError as error:
+        reason = f"it lacks {error}"
+    except (TypeError, ValueError, AttributeError) as error:
+        reason = str(error)
+    else:
+        return row
+    raise ConfigError(
+        f"{path} is not a cost table: row {place} ({str(raw.get('label', ''))[:60]!r} of {raw.get('target_id')}): "
+        f"{reason}; leave it out, or make the table again with `edgecost table export`"
+    )
 
 
 def _contents(table: CostTable) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -82,7 +83,12 @@ class CostTable:
             place: i for i, place in enumerate(zip(*names, strict=True))
         }
         if len(self._index) != len(self._columns):
-            raise ConfigError("a cost table holds two rows for the same target, kind and workload")
+            (target_id, key, kind), _ = Counter(zip(*names, strict=True)).most_common(1)[0]
+            label = self._columns[self._index[target_id, key, kind]].label
+            raise ConfigError(
+                f"a cost table holds two rows for one target, kind and workload: {kind} {label!r} on {target_id}; "
+                "leave one of them out"
+            )
 
     @classmethod
     def from_runs(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from profiler.measure.runfolder import write_atomically
-from profiler.workloads.importer_file import load_model
+from profiler.workloads.importer_load import load_model
 from profiler.workloads.ops import Shape
 
 __all__ = ["self_contained"]

@@ -19,6 +19,7 @@ from profiler.workloads.graph import Ref, Workload
 from profiler.workloads.importer_file import OnnxFile, open_onnx
 from profiler.workloads.importer_graph import Array, GraphReader, Node, Unreadable
 from profiler.workloads.importer_handlers import HANDLERS
+from profiler.workloads.importer_shapes import shapes_behind
 from profiler.workloads.ops import Shape
 from profiler.workloads.weights import Weights
 
@@ -26,8 +27,20 @@ __all__ = ["Imported", "UnsupportedNode", "read_onnx"]
 
 _NEVER_FOLDED = frozenset({"AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "MaxPool"})
 """Nodes that stay operators even where all they read is constant."""
-_FOLDED_ZEROS = frozenset({"Add", "Cast", "Concat", "Constant", "Expand", "Mul", "Reshape", "Slice", "Squeeze"})
+_FOLDED_ZEROS = frozenset(
+    {
+        "Add", "Cast", "Concat", "Constant", "Expand", "Gather", "Mul", "Reshape", "Slice", "Squeeze", "Sub",
+        "Transpose", "Unsqueeze",
+    }
+)  # fmt: skip
 """Nodes that are computed even where what they read is zeros, which stand for the dead branches of a cell."""
+
+
+_OLDEST_FOLDED = {"DequantizeLinear": 19, "QuantizeLinear": 19}
+"""Of which version onnx can compute them; on weights they have not changed since 13."""
+
+_INTEGER = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+"""Nodes of files in which weights and activations are integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +66,13 @@ class Imported:
         workload: everything that could be read.
         weights: by op index, as `profiler.workloads.weights` lays them out.
         unsupported: the nodes that could not; their outputs are inputs of the workload.
+        notes: sentences on what is read otherwise than the file has it.
     """
 
     workload: Workload
     weights: Weights
     unsupported: tuple[UnsupportedNode, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_onnx(path: str | Path, input_shapes: Mapping[str, Shape] | None = None) -> Imported:
@@ -100,7 +115,7 @@ def _read(reader: GraphReader, node: Node) -> UnsupportedNode | None:
             return None
         handler = HANDLERS.get(node.kind)
         if handler is None:
-            raise Unreadable("no operator of a workload does this")
+            raise Unreadable(_why_unknown(node.kind))
         for name, ref in zip(node.outputs, handler(reader, node), strict=False):
             if name:
                 reader.refs[name] = ref
@@ -110,14 +125,23 @@ def _read(reader: GraphReader, node: Node) -> UnsupportedNode | None:
         reason = f"its attributes or inputs are not those of a valid {node.kind} ({error!r})"
     else:
         return None
+    shapes = shapes_behind(reader, node)
     for name in node.outputs:
-        shape = reader.known_shapes.get(name)
-        if name and shape:
-            reader.refs[name] = reader.input(shape, name)
+        if name in shapes:
+            reader.refs[name] = reader.input(shapes[name], name)
             reader.invented.add(name)
         elif name:
             reader.unknown.add(name)
     return UnsupportedNode(node.name, node.kind, reason)
+
+
+def _why_unknown(kind: str) -> str:
+    """What is in the way of an operator that there is no word for, and what to do where that is known."""
+    if kind in _INTEGER or kind.startswith("com.microsoft.QLinear"):
+        return "it computes with integers; give the file before it was quantised, or with QuantizeLinear around floats"
+    if kind.startswith("com.microsoft."):
+        return "ONNX Runtime makes such operators when it optimises; give the file before it was optimised"
+    return "no operator of a workload does this"
 
 
 def _folded(reader: GraphReader, node: Node) -> bool:
@@ -142,7 +166,7 @@ def _folded(reader: GraphReader, node: Node) -> bool:
     proto = helper.make_node(node.kind, list(node.inputs), list(node.outputs), **node.attrs)
     model = helper.make_model(
         helper.make_graph([proto], "constant", [], [helper.make_empty_tensor_value_info(n) for n in node.outputs if n]),
-        opset_imports=[helper.make_opsetid("", reader.opset)],
+        opset_imports=[helper.make_opsetid("", max(reader.opset, _OLDEST_FOLDED.get(node.kind, 1)))],
     )
     try:
         values = ReferenceEvaluator(model).run(None, {name: reader.constants[name] for name in read})
@@ -156,7 +180,10 @@ def _folded(reader: GraphReader, node: Node) -> bool:
         ValueError,
     ) as error:
         raise Unreadable(f"the constant that it makes could not be computed ({error})") from None
-    reader.constants.update(zip((n for n in node.outputs if n), values, strict=True))
+    for name, value in zip((n for n in node.outputs if n), values, strict=True):
+        # whatever the file's precision: operands of one node are of one type
+        array = np.asarray(value)
+        reader.constants[name] = array.astype(np.float32) if array.dtype.kind == "f" else array
     return True
 
 
@@ -183,7 +210,8 @@ def _finished(
             leaving.append(read)
     if not leaving:
         names = tuple(dict.fromkeys(node.op_type for node in unsupported))
-        raise UnsupportedOperator(f"{path}: none of its operators can be read ({', '.join(names)})", names)
+        why = f": {unsupported[0].reason}" if unsupported else ""
+        raise UnsupportedOperator(f"{path}: none of its operators can be read ({', '.join(names)}){why}", names)
     weights: Mapping[int, Mapping[str, Any]] = reader.weights
     workload = Workload(tuple(reader.ops), tuple(leaving), path.stem)
-    return Imported(workload, weights, unsupported)
+    return Imported(workload, weights, unsupported, file.notes)

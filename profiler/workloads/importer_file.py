@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from profiler.errors import ConfigError
-from profiler.workloads.importer_graph import Array, Node
+from profiler.workloads.importer_graph import FLOAT_TYPES, Array, Node
+from profiler.workloads.importer_load import ONNX_DOMAINS, fed, load_model, opset_of
 from profiler.workloads.ops import Shape
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
 
-__all__ = ["OnnxFile", "load_model", "open_onnx"]
-
-_ONNX_DOMAINS = ("", "ai.onnx")
+__all__ = ["OnnxFile", "open_onnx"]
 
 _CONSTANT_FIELDS: Mapping[str, tuple[str, type[np.generic]]] = {
     "value_float": ("f", np.float32),
@@ -27,6 +26,8 @@ _CONSTANT_FIELDS: Mapping[str, tuple[str, type[np.generic]]] = {
     "value_ints": ("ints", np.int64),
 }
 """Attributes of a Constant node -> where they hold their value, and its type."""
+
+_ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class OnnxFile:
         outputs: names of what leaves.
         shapes: every tensor's shape that shape inference could fix, by name.
         opset: the version of ONNX's own operators.
+        notes: sentences on what is read otherwise than it is written.
     """
 
     nodes: tuple[Node, ...]
@@ -48,6 +50,7 @@ class OnnxFile:
     outputs: tuple[str, ...]
     shapes: dict[str, Shape]
     opset: int
+    notes: tuple[str, ...] = ()
 
 
 def open_onnx(path: Path, input_shapes: Mapping[str, Shape]) -> OnnxFile:
@@ -62,106 +65,35 @@ def open_onnx(path: Path, input_shapes: Mapping[str, Shape]) -> OnnxFile:
             shapes.
     """
     model, _ = load_model(path, input_shapes)
-    opset = _opset(model, path)
+    opset = opset_of(model, path)
     graph = model.graph
     constants = _constants(graph, path)
-    fed = _fed(graph)
-    inputs = tuple((value.name, _fixed_shape(value, fed, path)) for value in fed)
+    values = fed(graph)
+    inputs = tuple((value.name, _fixed_shape(value, values, path)) for value in values)
     nodes = tuple(_node(proto) for proto in graph.node)
     _check_wired(graph, nodes, {name for name, _ in inputs} | set(constants), path)
     outputs = tuple(value.name for value in graph.output)
     passed = next((name for name in outputs if name in dict(inputs)), None)
     if passed is not None:
         raise ConfigError(f"{path}: its output {passed!r} is also one of its inputs; export it without that output")
-    return OnnxFile(nodes, constants, inputs, outputs, _inferred_shapes(model), opset)
+    return OnnxFile(nodes, constants, inputs, outputs, _inferred_shapes(model), opset, _notes(graph))
 
 
-def load_model(path: Path, input_shapes: Mapping[str, Shape]) -> tuple[ModelProto, bool]:
-    """The file with all weights in memory and the given shapes set; and whether some of the weights lie beside it.
+def _notes(graph: GraphProto) -> tuple[str, ...]:
+    """What numbers are stored as does not belong to a workload: that is the target's precision."""
+    from onnx import TensorProto
 
-    Raises:
-        ConfigError: where it is missing, is not ONNX, or the shapes do not fit.
-    """
-    model, outside = _load(path)
-    if input_shapes:
-        _set_shapes(model, _fed(model.graph), input_shapes, path)
-    return model, outside
-
-
-def _fed(graph: GraphProto) -> list[ValueInfoProto]:
-    """The inputs that are no weights."""
-    constants = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in constants]
-
-
-def _load(path: Path) -> tuple[ModelProto, bool]:
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file; give the path of an ONNX model")
-    try:
-        model = onnx.load(str(path), format="protobuf", load_external_data=False)
-        outside = any(onnx.external_data_helper.uses_external_data(tensor) for tensor in model.graph.initializer)
-        if outside:
-            onnx.load_external_data_for_model(model, str(path.parent))
-    except DecodeError:
-        raise ConfigError(f"{path}: not an ONNX model, or cut off; export or copy it again") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read, or its external data are missing ({error})") from None
-    except (ValueError, onnx.checker.ValidationError) as error:
-        raise ConfigError(f"{path}: its external data cannot be read ({error})") from None
-    if len(model.functions):
-        model = onnx.inliner.inline_local_functions(model)
-    if not model.graph.node or not model.graph.output:
-        raise ConfigError(f"{path}: not an ONNX model (it holds no nodes or no outputs); export or copy it again")
-    return model, outside
-
-
-def _opset(model: ModelProto, path: Path) -> int:
-    """The version of ONNX's own operators.
-
-    Raises:
-        ConfigError: where the onnx package here is older.
-    """
-    import onnx
-
-    opset = max((o.version for o in model.opset_import if o.domain in _ONNX_DOMAINS), default=1)
-    newest = onnx.defs.onnx_opset_version()
-    if not 1 <= opset <= newest:
-        raise ConfigError(
-            f"{path}: opset {opset} is not one of 1 to {newest}, which the installed onnx {onnx.__version__} knows; "
-            "export the model with an older opset, or install a newer onnx"
+    found: list[str] = []
+    types = {t.data_type for t in graph.initializer} | {v.type.tensor_type.elem_type for v in graph.input}
+    others = sorted(TensorProto.DataType.Name(t).lower() for t in types & FLOAT_TYPES - {TensorProto.FLOAT})
+    if others:
+        found.append(f"the file's numbers are {' and '.join(others)}; it is priced in the target's own precision")
+    if any(node.op_type in _ROUNDING for node in graph.node):
+        found.append(
+            "the file rounds to integers and back (QuantizeLinear, DequantizeLinear); it is read as the network "
+            "between, without clamps that its scales imply, and priced in the target's own precision"
         )
-    return int(opset)
-
-
-def _set_shapes(model: ModelProto, fed: list[ValueInfoProto], shapes: Mapping[str, Shape], path: Path) -> None:
-    """Write the given shapes into the inputs, and forget all that was derived from the file's own.
-
-    Raises:
-        ConfigError: for an input that there is not, or a rank that is not the input's.
-    """
-    by_name = {value.name: value for value in fed}
-    names = ", ".join(by_name)
-    for given, shape in shapes.items():
-        if not given and len(fed) != 1:
-            raise ConfigError(f"{path}: it has {len(fed)} inputs ({names}); say whose shape {shape} is, as NAME=1,3,..")
-        value = fed[0] if not given else by_name.get(given)
-        if value is None:
-            raise ConfigError(f"{path}: it has no input {given!r}; its inputs are {names}")
-        tensor = value.type.tensor_type
-        declared = [dim.dim_value for dim in tensor.shape.dim]
-        fits = len(declared) == len(shape) and all(d < 1 or d == s for d, s in zip(declared, shape, strict=True))
-        if min(shape, default=0) < 1 or (tensor.HasField("shape") and not fits):
-            own = ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in tensor.shape.dim)
-            raise ConfigError(f"{path}: the shape {shape} does not fit input {value.name!r}, which is ({own})")
-        del tensor.shape.dim[:]
-        for size in shape:
-            tensor.shape.dim.add().dim_value = size
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
+    return tuple(found)
 
 
 def _constants(graph: GraphProto, path: Path) -> dict[str, Array]:
@@ -179,19 +111,21 @@ def _constants(graph: GraphProto, path: Path) -> dict[str, Array]:
                     found[node.output[0]] = np.array(getattr(attr, field), dtype)
     except (ValueError, TypeError, IndexError) as error:
         raise ConfigError(f"{path}: its weights are damaged ({error}); export or copy it again") from None
-    return found
+    narrow = {t.name for t in graph.initializer if t.data_type in FLOAT_TYPES}
+    return {
+        name: array.astype(np.float32) if name in narrow or array.dtype.kind == "f" else array
+        for name, array in found.items()
+    }
 
 
-def _fixed_shape(value: ValueInfoProto, fed: list[ValueInfoProto], path: Path) -> Shape:
+def _fixed_shape(value: ValueInfoProto, values: list[ValueInfoProto], path: Path) -> Shape:
     """The shape of a graph input; empty where it is no tensor of floats.
 
     Raises:
         ConfigError: where it is not fixed, saying how to fix it.
     """
-    from onnx import TensorProto
-
     tensor = value.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT:
+    if tensor.elem_type not in FLOAT_TYPES:
         return ()
     if not tensor.HasField("shape"):
         raise ConfigError(
@@ -203,23 +137,23 @@ def _fixed_shape(value: ValueInfoProto, fed: list[ValueInfoProto], path: Path) -
             label = f"{dim.dim_param!r} " if dim.dim_param else ""
             raise ConfigError(
                 f"{path}: input {value.name!r} has the dynamic dimension {label}at place {place}; fix it with "
-                f"--input-shape {_example(value, fed)}, or export the model with fixed shapes"
+                f"--input-shape {_example(value, values)}, or export the model with fixed shapes"
             )
     return tuple(int(dim.dim_value) for dim in tensor.shape.dim)
 
 
-def _example(value: ValueInfoProto, fed: list[ValueInfoProto]) -> str:
+def _example(value: ValueInfoProto, values: list[ValueInfoProto]) -> str:
     """How its shape might be given: one for the batch, the size of ImageNet's images for what else is not fixed."""
     dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
     usual = (1, 3, 224, 224) if len(dims) == 4 else (1,) * len(dims)
     sizes = ",".join(str(size if size >= 1 else guess) for size, guess in zip(dims, usual, strict=True))
-    return sizes if len(fed) == 1 else f"{value.name}={sizes}"
+    return sizes if len(values) == 1 else f"{value.name}={sizes}"
 
 
 def _node(proto: Any) -> Node:
     from onnx import helper
 
-    kind = proto.op_type if proto.domain in _ONNX_DOMAINS else f"{proto.domain}.{proto.op_type}"
+    kind = proto.op_type if proto.domain in ONNX_DOMAINS else f"{proto.domain}.{proto.op_type}"
     outputs = list(proto.output)
     while outputs and not outputs[-1]:
         outputs.pop()
@@ -252,6 +186,6 @@ def _inferred_shapes(model: ModelProto) -> dict[str, Shape]:
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
         sizes = tuple(int(dim.dim_value) for dim in tensor.shape.dim)
-        if tensor.elem_type == onnx.TensorProto.FLOAT and sizes and min(sizes) > 0:
+        if tensor.elem_type in FLOAT_TYPES and sizes and min(sizes) > 0:
             shapes[value.name] = sizes
     return shapes

@@ -13,9 +13,12 @@ from profiler.workloads.graph import Op, Ref
 from profiler.workloads.op import infer_shapes
 from profiler.workloads.ops import AttrValue, Shape
 
-__all__ = ["Array", "GraphReader", "Node", "Padded", "Unreadable", "operands"]
+__all__ = ["FLOAT_TYPES", "Array", "GraphReader", "Node", "Padded", "Unreadable", "operands"]
 
 Array = NDArray[Any]
+
+FLOAT_TYPES = frozenset({1, 10, 11, 16})
+"""FLOAT, FLOAT16, DOUBLE and BFLOAT16 of ONNX's TensorProto: read alike, as numbers."""
 
 
 class Unreadable(Exception):

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from profiler.workloads.graph import Ref
-from profiler.workloads.importer_graph import Array, GraphReader, Node, Unreadable, operands
+from profiler.workloads.importer_einsum import einsum
+from profiler.workloads.importer_graph import FLOAT_TYPES, Array, GraphReader, Node, Unreadable, operands
 from profiler.workloads.importer_resize import resize
 from profiler.workloads.importer_tensors import TENSOR_HANDLERS, plain
 from profiler.workloads.importer_windows import WINDOW_HANDLERS
@@ -20,12 +21,10 @@ __all__ = ["HANDLERS", "Handler"]
 
 Handler = Callable[[GraphReader, Node], Sequence[Ref]]
 
-_FLOAT = 1
-"""TensorProto.FLOAT."""
-
 
 def _alias(reader: GraphReader, node: Node) -> Sequence[Ref]:
-    """Identity and Dropout: nothing, but where an output of the graph would be one of its inputs."""
+    """Identity, Dropout, and rounding to integers and back, which is the target's affair: nothing, but where an output
+    of the graph would be one of its inputs."""
     if len(node.outputs) > 1 and reader.readers.get(node.outputs[1]):
         raise Unreadable("its mask is read")
     ref = reader.tensor(node.input(0))
@@ -152,8 +151,8 @@ def _global_pool(reader: GraphReader, node: Node) -> Sequence[Ref]:
 
 
 def _cast(reader: GraphReader, node: Node) -> Sequence[Ref]:
-    if int(node.attrs.get("to", _FLOAT)) != _FLOAT:
-        raise Unreadable("it makes values that are not float32")
+    if int(node.attrs["to"]) not in FLOAT_TYPES:
+        raise Unreadable("it makes values that are no floating-point numbers")
     return [reader.tensor(node.input(0))]
 
 
@@ -163,11 +162,14 @@ HANDLERS: Mapping[str, Handler] = {
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Concat": _concat,
+    "DequantizeLinear": _alias,
     "Dropout": _alias,
+    "Einsum": einsum,
     "GlobalAveragePool": _global_pool,
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": plain("hswish"),
     "Identity": _alias,
+    "QuantizeLinear": _alias,
     "Relu": plain("relu"),
     "Resize": resize,
     "Sigmoid": plain("sigmoid"),

@@ -23,11 +23,12 @@ def resize(reader: GraphReader, node: Node) -> Sequence[Ref]:
     shape = reader.shape(ref)
     size, scales = _size(reader, node, shape)
     mode = _text(node, "mode", "nearest")
-    place = _text(node, "coordinate_transformation_mode", "half_pixel")
+    newer = reader.opset > 10  # before, there was one way, and no attribute that said so
+    place = _text(node, "coordinate_transformation_mode", "half_pixel" if newer else "asymmetric")
     if node.attrs.get("antialias", 0) or _text(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
         raise Unreadable("it smooths while it makes smaller, or keeps the aspect ratio")
     if mode == "nearest":
-        rounding = _text(node, "nearest_mode", "round_prefer_floor")
+        rounding = _text(node, "nearest_mode", "round_prefer_floor" if newer else "floor")
         whole = all(scale >= 1 and scale == int(scale) for scale in scales)
         if (place, rounding) != ("asymmetric", "floor") and not (whole and place == "half_pixel"):
             raise Unreadable(f"nearest by {place} and {rounding} is not the one that takes what is to the upper left")

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from profiler.workloads.graph import Ref
+from profiler.workloads.importer_expand import expand
 from profiler.workloads.importer_graph import Array, GraphReader, Node, Unreadable, operands
 from profiler.workloads.importer_patterns import gelu_at, layer_norm_at
 from profiler.workloads.importer_windows import bias_behind
@@ -103,14 +104,6 @@ def _unsqueeze(reader: GraphReader, node: Node) -> Sequence[Ref]:
     for axis in _axes(reader, node, len(sizes) + count) or []:
         sizes.insert(axis, 1)
     return [reshaped(reader, ref, tuple(sizes), node.name)]
-
-
-def _expand(reader: GraphReader, node: Node) -> Sequence[Ref]:
-    ref = reader.tensor(node.input(0))
-    wanted = tuple(int(size) for size in reader.constant(node.input(1), "shape").reshape(-1))
-    if np.broadcast_shapes(wanted, reader.shape(ref)) != reader.shape(ref):
-        raise Unreadable(f"it repeats values: {reader.shape(ref)} becomes {wanted}")
-    return [ref]
 
 
 def _transpose(reader: GraphReader, node: Node) -> Sequence[Ref]:
@@ -282,7 +275,7 @@ TENSOR_HANDLERS: Mapping[str, Handler] = {
     "Elu": _elu,
     "Erf": plain("erf"),
     "Exp": plain("exp"),
-    "Expand": _expand,
+    "Expand": expand,
     "Flatten": _flatten,
     "Gather": _gather,
     "Gelu": _gelu,

@@ -258,6 +258,7 @@ def test_a_table_shows_energies_bounds_and_gated_rows(run: Run, shown: Callable[
     found = json.loads(run("table", "show", "--kind", "model", "--json")[1])
     assert (len(found["rows"]), found["gated"], found["hidden"]) == (3, 1, 1)
     assert [row["energy_mj"] for row in found["rows"]] == [None, None, 2.5]
+    assert "there is no block in it, but models: --kind model" in run("table", "show", "--kind", "block")[2]
     shown(CostTable([replace(row, energy_mj=None, energy_upper_mj=None) for row in rows], targets=[TARGET]))
     assert "mJ a run" not in run("table", "show", "--kind", "model")[1], "no column without any energy"
 

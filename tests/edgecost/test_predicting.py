@@ -1,15 +1,17 @@
 """`edgecost predict`: shapes as people write them, what was never measured, the predictor that is kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import predictors.models  # noqa: F401 - whole before tests put others in its classes' places
 from edgecost.stages import fitted as stage
-from edgecost.stages.fitted import Fitted, fitted_predictor
+from edgecost.stages.fitted import Fitted, fitted_predictor, keep_predictors
 from edgecost.stages.predicting import parse_shapes, predict_file, with_measurement
 from predictors.base import PartCost, Prediction
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.importer import Imported, UnsupportedNode
 
@@ -61,6 +63,11 @@ def test_kinds_that_were_never_measured_are_listed_with_the_command_that_measure
     assert answer["never_measured"] == [{"kind": "gelu", "kernels": 2, "latency_ms": 0.75}]
     assert answer["measure_with"] == "edgecost profile --target board/target --model net.onnx"
     assert "4.000 ms (3.000 to 5.000" in answer["sentence"]
+
+
+def test_what_is_read_otherwise_than_it_is_written_is_said() -> None:
+    imported = replace(read(), notes=("the file's numbers are float16",))
+    assert answer_of(Prediction(4.0, 3.0, 5.0, PARTS), imported)["notes"] == ["the file's numbers are float16"]
 
 
 def test_what_could_not_be_read_makes_the_total_a_lower_bound() -> None:
@@ -127,6 +134,31 @@ def test_a_predictor_is_fitted_once_and_again_when_its_runs_have_changed(
     fitted_predictor(Path("results"), "other")
     journal.write_text("one\ntwo\n")
     assert fitted_predictor(Path("results"), "board").model.name == "fit 3"
-    (kept,) = [p for p in Path(".edgecost/predictors").iterdir() if json.loads(p.read_text())["target_id"] == "board/t"]
-    kept.write_text("{ broken")
+    kept = [p for p in Path(".edgecost/predictors").iterdir() if json.loads(p.read_text())["target_id"] == "board/t"]
+    assert len(kept) == 2  # by the name that was asked for, and by the target's id
+    for path in kept:
+        path.write_text("{ broken")
     assert fitted_predictor(Path("results"), "board").model.name == "fit 4"
+
+
+def test_a_target_that_was_measured_is_answered_for_by_either_name_without_a_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    fits: list[str] = []
+
+    def fit(results: Path, target: str) -> Fitted:
+        fits.append(target)
+        if target.startswith("poor"):
+            raise UnknownWorkload("too few rows")
+        return Fitted("board/t", Kept("it"), frozenset())
+
+    monkeypatch.setattr(stage, "_fit", fit)
+    monkeypatch.setattr("predictors.additive.AdditiveModel", Kept)
+    monkeypatch.setattr("predictors.models.find_model", {"kept": Kept}.__getitem__)
+    keep_predictors(Path("results"), ["poor/t", "board/t", "board/t"])
+    assert fits == ["poor", "poor/t", "board"]
+    for name in ("board", "board/t"):
+        assert fitted_predictor(Path("results"), name).model.name == "it"
+    assert len(fits) == 3

@@ -20,6 +20,7 @@ from profiler.workloads.zoo.inverted import (
     mobilenet_v3_large,
     mobilenet_v3_small,
 )
+from profiler.workloads.zoo.normed import convnext_tiny, vit_b_16, vit_tiny_16
 from profiler.workloads.zoo.plain import mobilenet_v1, squeezenet1_1, vgg11, vgg16
 from profiler.workloads.zoo.residual import (
     regnet_x_200mf,
@@ -29,10 +30,12 @@ from profiler.workloads.zoo.residual import (
     resnet18,
     resnet34,
 )
+from profiler.workloads.zoo.shuffled import shufflenet_v2
 
 __all__ = ["CLASSICS"]
 
 CLASSICS: dict[str, Callable[..., Workload]] = {
+    "convnext_tiny": convnext_tiny,
     "densenet121": densenet121,
     "efficientnet_b0": efficientnet_b0,
     "googlenet": googlenet,
@@ -47,8 +50,11 @@ CLASSICS: dict[str, Callable[..., Workload]] = {
     "regnet_y_400mf": regnet_y_400mf,
     "resnet18": resnet18,
     "resnet34": resnet34,
+    "shufflenet_v2": shufflenet_v2,
     "squeezenet1_1": squeezenet1_1,
     "vgg11": vgg11,
     "vgg16": vgg16,
+    "vit_b_16": vit_b_16,
+    "vit_tiny_16": vit_tiny_16,
 }
 """(width, resolution, num_classes) -> Workload, all of them with a default."""

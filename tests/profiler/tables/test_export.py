@@ -161,3 +161,34 @@ def test_an_unwritable_place_is_one_sentence(tmp_path: Path, table: CostTable):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot write .*t.json: not a directory"):
         table.export(tmp_path / "file" / "t.json")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"latency_ns": math.nan}, r"row 2 \('=net' of .*\): .*without a latency"),
+        ({"low_ns": math.inf}, r"row 2 .*its low_ns is infinite"),
+        ({"latency_ns": "12 ms"}, r"row 2 .*12 ms"),
+        ({"latency_ns": -5.0}, r"row 2 .*a whole network takes -5 ns"),
+        ({"target_id": "other/onnxruntime-fp32-t1"}, r"'=net' is a row of other/onnxruntime-fp32-t1, which is none of"),
+    ],
+)
+def test_a_row_that_nobody_can_have_measured_is_named(
+    changed: dict[str, object], said: str, tmp_path: Path, table: CostTable
+):
+    path = tmp_path / "t.json"
+    table.export(path)
+    data = json.loads(path.read_text())
+    data["rows"][1].update(changed)
+    path.write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match=said):
+        CostTable.load(path)
+
+
+def test_a_row_that_stands_there_twice_is_named(tmp_path: Path, table: CostTable):
+    path = tmp_path / "t.json"
+    table.export(path)
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "rows": [*data["rows"], data["rows"][0]]}))
+    with pytest.raises(ConfigError, match="two rows .*kernel 'conv, 3x3'"):
+        CostTable.load(path)

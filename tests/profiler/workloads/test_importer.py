@@ -332,7 +332,16 @@ def test_missing_external_weights_are_named(tmp_path: Path) -> None:
     model = onnx.load(str(path))
     onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
     (tmp_path / "weights.bin").unlink()
-    with pytest.raises(ConfigError, match=r"model\.onnx: .*external data"):
+    with pytest.raises(ConfigError, match=r"model\.onnx: its external data are missing: .* weights\.bin, .*copy it"):
+        read_onnx(path)
+
+
+def test_external_weights_cut_off_are_named(tmp_path: Path) -> None:
+    path = relu_model(tmp_path)
+    onnx.save(onnx.load(str(path)), str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(ConfigError, match=r"model\.onnx: its external data cannot be read .*again"):
         read_onnx(path)
 
 

@@ -302,6 +302,48 @@ FORMS: dict[str, Form] = {
         ["erf"],
     ),
 }
+FORMS |= {
+    "einsum of attention": (
+        [
+            node("Transpose", "x", "k", perm=[0, 1, 2]),
+            node("Relu", "x", "r"),
+            node("Einsum", "x r", "y", equation="b i d, b j d -> b i j"),
+        ],
+        {},
+        TOKENS,
+        ["relu", "transpose", "matmul"],
+    ),
+    "einsum with labels in another order": (
+        [node("Relu", "x", "r"), node("Einsum", "x r", "y", equation="nchw,nkhw->hnkc")],
+        {},
+        IMAGE,
+        ["relu", "transpose", "transpose", "matmul", "transpose"],
+    ),
+    "einsum with weights": (
+        [node("Einsum", "x w", "y", equation="bic,ohc->bioh")],
+        {"w": floats(3, 2, TOKENS[-1])},
+        TOKENS,
+        ["linear", "reshape"],
+    ),
+    "einsum with a constant table": (
+        [node("Einsum", "x w", "y", equation="bic,bco->bio")],
+        {"w": floats(TOKENS[0], TOKENS[-1], 3)},
+        TOKENS,
+        ["constant", "matmul"],
+    ),
+    "an expansion that a quotient makes anyway": (
+        [
+            node("ReduceMean", "x", "m", axes=[1], keepdims=1),
+            node("Exp", "m", "e"),
+            node("Shape", "x", "s"),
+            node("Expand", "e s", "wide"),
+            node("Div", "x wide", "y"),
+        ],
+        {},
+        IMAGE,
+        ["mean", "exp", "div"],
+    ),
+}
 FORMS["a product with a constant in front"] = (
     [node("Transpose", "x", "t", perm=[1, 0, 2]), node("MatMul", "w t", "y")],
     {"w": floats(1, 4, 2)},
@@ -342,7 +384,14 @@ UNREADABLE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any], str]] = {
     "a cube": ([node("Pow", "z n", "y")], {"n": np.float32(3)}, "power"),
     "repeating": ([node("Expand", "z n", "y")], {"n": integers(4, 8, 12, 12)}, "repeats"),
     "a steeper elu": ([node("Elu", "z", "y", alpha=2.0)], {}, "alpha 2"),
-    "a cast to halves": ([node("Cast", "z", "y", to=10)], {}, "not float32"),
+    "a cast to integers": ([node("Cast", "z", "y", to=6)], {}, "no floating-point numbers"),
+    "a trace": ([node("Einsum", "z w", "y", equation="nchh,h->nc")], {"w": floats(12)}, "named once"),
+    "an outer product": ([node("Einsum", "z w", "y", equation="nchw,k->nchwk")], {"w": floats(5)}, "no product"),
+    "computing with integers": (
+        [helper.make_node("DynamicQuantizeLinear", ["z"], ["y", "s", "p"])],
+        {},
+        "before it was quantised",
+    ),
 }
 
 

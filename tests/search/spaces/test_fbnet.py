@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
+from artefact_runners import relative_error, run_onnx, run_tflite, run_torchscript, snr_db
 
 from profiler.errors import ConfigError
 from profiler.tables.formats.hwnasbench import FBNET_OPERATORS, read_hwnasbench
+from profiler.workloads.builders.onnx import build_onnx
+from profiler.workloads.builders.onnx_int8 import build_onnx_int8
+from profiler.workloads.builders.tflite import build_tflite, build_tflite_int8
+from profiler.workloads.builders.torch import build_torchscript
+from profiler.workloads.weights import seeded_inputs
 from search.spaces import FBNet, find_space
 
 SKIP = len(FBNET_OPERATORS) - 1
@@ -98,11 +104,22 @@ def test_sizes_that_cannot_be_are_refused(fbnet):
 def test_taps_and_grouped_layers_run(fbnet):
     import onnxruntime
 
-    from profiler.workloads.builders.onnx import build_onnx
-
     arch = fbnet.architecture((1, 5, *(SKIP,) * 20))
     workload, taps = fbnet.assemble(arch)
     assert [workload.shape(t)[1] for t in taps] == [24, 64, 1504]
     session = onnxruntime.InferenceSession(build_onnx(workload))
     (out,) = session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, 32, 32), np.float32)})
     assert out.shape == (1, 100)
+
+
+@pytest.mark.parametrize("choice", [c for c, op in enumerate(FBNET_OPERATORS) if op is not None and op[2] > 1])
+def test_grouped_layers_with_their_shuffles_agree_on_every_runtime(fbnet, choice):
+    """At every place: fp32 as ONNX, .tflite and torch have it, full int8 as .tflite and ONNX have it."""
+    for place in dict.fromkeys(fbnet.places):
+        work = fbnet.layer_workload(place, choice)
+        inputs = seeded_inputs(work)
+        (wanted,) = run_onnx(build_onnx(work), inputs)
+        for found in (run_tflite(build_tflite(work), inputs), run_torchscript(build_torchscript(work), inputs)):
+            assert relative_error(wanted, found[0]) <= 1e-4, place
+        for found in (run_tflite(build_tflite_int8(work), inputs), run_onnx(build_onnx_int8(work), inputs)):
+            assert snr_db(wanted, found[0]) >= 20.0, place

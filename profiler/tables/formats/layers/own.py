@@ -16,7 +16,7 @@ from profiler.fleet.targets import Target
 from profiler.tables.formats.layerkeys import LayerRow
 from profiler.tables.formats.layers.blocks import layer_of, layer_workload
 from profiler.tables.formats.layers.writing import LayerForm
-from profiler.tables.row import Row
+from profiler.tables.row import SIMULATED, Row
 from profiler.tables.table import CostTable
 from profiler.workloads.graph import Workload
 
@@ -116,6 +116,7 @@ def row_of_figure(
     return Row(
         target.id, workload.key, "block", key, latency_ns, latency_ns - half_ns, latency_ns + half_ns,
         spread=spread / mean, n_rounds=count or 0, run_id=path.name,
+        emulation=SIMULATED if target.runtime == SIMULATED else "",
     )  # fmt: skip
 
 

@@ -211,6 +211,13 @@ def test_units_deviation_and_count_become_a_row(tmp_path: Path):
     assert all(isnan(v) for v in (unsure.rows()[0].low_ns, unsure.rows()[0].spread))
 
 
+def test_layers_of_a_simulated_board_stay_simulated(tmp_path: Path):
+    board = Target("sim-rpi5", "simulated", "fp32")
+    table = table_of_layers(rows("ofa")[:2], FORMS["ofa"], board, tmp_path / "t.yaml")
+    assert {row.emulation for row in table.rows()} == {"simulated"}
+    assert {row.emulation for row in table_of_layers(rows("ofa"), FORMS["ofa"], PHONE, tmp_path / "t").rows()} == {""}
+
+
 def test_what_nobody_can_have_measured_is_refused(tmp_path: Path):
     first = rows("ofa")[1]
     for changes in ({"latency_ms": 0.0}, {"latency_ms": -1.0}, {"deviation_ms": -0.1}, {"count": 0}):
