@@ -47,12 +47,12 @@ def validate_protocol(
     if json_:
         emit_json(answer)
         return
-    columns = ("method", "target", "Spearman", "+-", "within 5 %", "within 10 %", "MAPE %", "in 90 % interval")
+    columns = ("method", "target", "Spearman", "+-", "within 5 %", "within 10 %", "MAPE %", "in 90 % interval", "+- %")
     shown = [_shown(row) for row in answer["summary"]]
-    shown += [(f"published: {k}", "mean", f"{v:.3f}", "", "", "", "", "") for k, v in _published(answer).items()]
+    shown += [(f"published: {k}", "mean", f"{v:.3f}", *[""] * 6) for k, v in _published(answer).items()]
     show_table(
         f"{name}: {answer['samples']} architectures a target, {len(answer['seeds'])} seeds", columns, shown,
-        right=range(2, 8),
+        right=range(2, 9),
     )  # fmt: skip
     if answer["missing_targets"]:
         typer.echo(f"not in the data: {', '.join(answer['missing_targets'])}; the mean is over the other targets")
@@ -73,4 +73,5 @@ def _shown(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["method"], row["target"], figure("spearman", 1, 4), figure("spearman_sd"), figure("within_5", 100, 1),
         figure("within_10", 100, 1), figure("mape", 100, 1), figure("covered", 100, 1),
+        figure("half_width", 100, 1),
     )  # fmt: skip

@@ -92,8 +92,8 @@ def run_protocol(
 
 
 def _with_given_targets(protocol: Protocol, table: LatencyTable, asked: bool) -> tuple[Protocol, list[str]]:
-    table.need(protocol.sources, protocol.name)
     missing = [device for device in protocol.targets if device not in table.devices]
-    if missing and (asked or len(missing) == len(protocol.targets)):
-        table.need(missing, protocol.name)
+    lacks_source = any(device not in table.devices for device in protocol.sources)
+    if lacks_source or (missing and (asked or len(missing) == len(protocol.targets))):
+        table.need((*protocol.sources, *missing), protocol.name)
     return replace(protocol, targets=tuple(t for t in protocol.targets if t not in missing)), missing

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AMOUNTS", "NOISES", "Grid", "weighings"]
+__all__ = ["AMOUNTS", "NOISES", "SOURCE_BLOCKS", "Grid", "weighings"]
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +22,9 @@ AMOUNTS: Mapping[str, tuple[float, ...]] = {
 }
 """How much variance each block may explain, relative to the others; 0 leaves it out. All sources' blocks at 0 is no
 transfer at all."""
+
+SOURCE_BLOCKS = ("shared", "devices")
+"""The blocks that other devices make."""
 
 NOISES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Variance of the noise relative to that of the signal: from a table's exact sums to more noise than signal."""
@@ -49,7 +52,9 @@ def weighings(
 ) -> Grid:
     """Every combination of the amounts of the blocks there are, scaled to sum 1, with every noise, each once.
 
-    The prior is uniform over the combinations as enumerated: those that are alike once scaled share theirs.
+    The prior is even between using the sources and not, where both can be, and within either uniform over the
+    combinations as enumerated: those that are alike once scaled share theirs. (Uniform over all, no transfer would be
+    one in twelve; on source devices as each other's targets even odds rank better where the sources are unlike.)
 
     Args:
         blocks: their names.
@@ -59,6 +64,10 @@ def weighings(
     raw = np.array(list(product(*(amounts[name] for name in blocks))), dtype=np.float64)
     raw = raw[raw.sum(axis=1) > 0.0]
     shares, inverse = np.unique(np.round(raw / raw.sum(axis=1, keepdims=True), 9), axis=0, return_inverse=True)
-    prior = np.bincount(inverse.ravel()) / len(raw) / len(noises)
-    log_prior = np.repeat(np.log(prior)[:, None], len(noises), axis=1)
+    prior = np.bincount(inverse.ravel()) / len(raw)
+    of_sources = [i for i, name in enumerate(blocks) if name in SOURCE_BLOCKS]
+    bare = shares[:, of_sources].sum(axis=1) == 0.0
+    if 0 < bare.sum() < len(bare):
+        prior = 0.5 * np.where(bare, prior / prior[bare].sum(), prior / prior[~bare].sum())
+    log_prior = np.repeat(np.log(prior / len(noises))[:, None], len(noises), axis=1)
     return Grid(shares, np.array(noises, dtype=np.float64), log_prior)

@@ -52,11 +52,23 @@ class Posterior:
         """(n,) left-out residuals of the average prediction."""
         return np.tensordot(self.weights, self.left_out, axes=2)
 
-    @property
-    def left_out_sd(self) -> FloatArray:
-        """(n,) their standard deviations, the spread between weighings included."""
-        spread = self.left_out_variance * self.variance[..., None] + np.square(self.left_out - self.left_out_mean)
-        return np.sqrt(np.tensordot(self.weights, spread, axes=2))
+    def left_out_scores(self) -> FloatArray:
+        """(n,) left-out residuals in their own standard deviations, of mixtures that know nothing of what is left out.
+
+        A value's evidence is taken out of the weights of the weighings, and its residual out of sigma; without this the
+        residuals are too small, because the weights have seen it (importance weighting as of Vehtari et al. 2017, here
+        exact). Values that are believed less keep the precision that they have.
+        """
+        n = len(self.precision)
+        total = self.variance[..., None] * (n - 1)
+        rest = np.maximum(total - np.square(self.left_out) / self.left_out_variance, 1e-12 * total + 1e-300)
+        density = -0.5 * np.log(self.left_out_variance) + 0.5 * (n - 2) * np.log(rest) - 0.5 * (n - 1) * np.log(total)
+        log_weight = np.log(np.maximum(self.weights, 1e-300))[..., None] - density
+        weight = np.exp(log_weight - log_weight.max(axis=(0, 1)))
+        weight /= weight.sum(axis=(0, 1))
+        mean = (weight * self.left_out).sum(axis=(0, 1))
+        spread = self.left_out_variance * rest / (n - 2) + np.square(self.left_out - mean)
+        return np.asarray(mean / np.sqrt(np.maximum((weight * spread).sum(axis=(0, 1)), 1e-300)))
 
     def root_inverse(self, share: int, noise: float) -> FloatArray:
         """(n, n) R with R R' the inverse of one covariance, noise included."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictors.scikit import ScikitShaped
-from predictors.transfer.conformal import interval_factor
+from predictors.transfer.conformal import interval_factor, rounding_half
 from predictors.transfer.design import Blocks
-from predictors.transfer.grid import AMOUNTS, NOISES, weighings
+from predictors.transfer.grid import AMOUNTS, NOISES, SOURCE_BLOCKS, weighings
 from predictors.transfer.mixture import Posterior
 from predictors.transfer.robust import robust_posterior, starting_precision
 from profiler.errors import ConfigError, UnknownWorkload
@@ -154,15 +154,15 @@ class TransferRegressor(ScikitShaped):
 
     def predict_with_interval(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:  # noqa: N803
         """Latencies in ms and half-widths of their intervals at `level`, both (m,); see `conformal`. Half-widths hold
-        what predictions are rounded by, so that of a device of exact sums all is covered."""
-        return self.predict(X), self.spread(X) * self.interval_factor_ + _RESOLUTION * self.scale_ms_ / 2.0
+        what predictions are rounded by: of a device of exact sums that is all the error there is."""
+        rounding_ms = rounding_half(_RESOLUTION * self.scale_ms_, self.level)
+        return self.predict(X), self.spread(X) * self.interval_factor_ + rounding_ms
 
     @property
     def interval_factor_(self) -> float:
         """By what the mixture's standard deviations are multiplied."""
         self._check_fitted()
-        left_out = self.posterior_.left_out_mean / np.maximum(self.posterior_.left_out_sd, 1e-300)
-        return interval_factor(left_out, self.level)
+        return interval_factor(self.posterior_.left_out_scores(), self.level)
 
     @property
     def noise_ms_(self) -> float:
@@ -184,7 +184,7 @@ class TransferRegressor(ScikitShaped):
         """Posterior probability of the weighings that use any source; 0 where there is none."""
         self._check_fitted()
         weights = self.posterior_.weights
-        of_sources = [i for i, (name, _) in enumerate(self.blocks) if name in ("shared", "devices")]
+        of_sources = [i for i, (name, _) in enumerate(self.blocks) if name in SOURCE_BLOCKS]
         uses = self.grid_.shares[:, of_sources].sum(axis=1) > 0.0 if of_sources else np.zeros(len(weights), bool)
         return float(weights[uses].sum())
 

@@ -131,6 +131,41 @@ def test_targets_that_the_data_lack_are_left_out_and_named(latencies, tmp_path):
     assert answer["missing_targets"] == ["raspi4", "eyeriss"]
 
 
+NASFLAT_SPLITS = {
+    "F1": ("2080ti_1", "titan_rtx_1", "titan_rtx_32", "samsung_a50"),
+    "F2": ("gold_6226", "gold_6240", "2080ti_32", "titanxp_1"),
+    "F3": ("pixel2", "samsung_s7", "2080ti_1", "titan_rtx_32"),
+    "F4": ("1080ti_64", "gold_6240", "silver_4210r", "pixel2"),
+    "FA": ("titanx_1", "titanx_32", "titanx_64", "titanxp_64", "gold_6226"),
+}
+
+
+@pytest.mark.parametrize("split", NASFLAT_SPLITS)
+def test_named_splits_run_where_the_file_has_their_devices(latencies, tmp_path, split):
+    """Any device names in the layout of the public files; what lacks is named, sources and targets."""
+    from predictors.transfer.validation.protocols import PROTOCOLS
+
+    _, frame = latencies
+    protocol = PROTOCOLS[f"nasflat:{split}"]
+    assert set(NASFLAT_SPLITS[split]) <= {*protocol.sources, *protocol.targets}
+    base, rng = frame[frame["device"] == "kin"], np.random.default_rng(1)
+    made = []
+    for number, device in enumerate((*protocol.sources, *protocol.targets)):
+        noisy = base["latency_ms"] * (1 + number / 20) * (1 + 0.02 * rng.standard_normal(len(base)))
+        made.append(base.assign(device=device, latency_ms=noisy, device_kind="gpu", batch_size=1))
+    every = pd.concat(made, ignore_index=True)
+    whole, part = tmp_path / "whole.parquet", tmp_path / "part.parquet"
+    every.to_parquet(whole)
+    answer = run_protocol(f"nasflat:{split}", [whole], seeds=1)
+    assert tuple(answer["targets"]) == protocol.targets
+    assert answer["missing_targets"] == []
+    assert answer["published_mean_spearman"]["NASFLAT"] > 0.5
+    lost = (protocol.sources[-1], protocol.targets[0])
+    every[~every["device"].isin(lost)].to_parquet(part)
+    with pytest.raises(ConfigError, match=f"nasflat:{split} needs the devices {lost[0]}, {lost[1]}, which"):
+        run_protocol(f"nasflat:{split}", [part], seeds=1)
+
+
 def test_the_command_line(latencies, tmp_path):
     from typer.testing import CliRunner
 

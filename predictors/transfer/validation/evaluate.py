@@ -14,7 +14,7 @@ from predictors.transfer.design import Design
 from predictors.transfer.latencies import LatencyTable
 from predictors.transfer.pool import Pool
 from predictors.transfer.selection import most_informative
-from predictors.transfer.surrogates import fit_sources, robust_ridge
+from predictors.transfer.surrogates import SourceDevices, Surrogate, fit_sources, robust_ridge
 from predictors.transfer.validation.methods import CEILING, METHODS, Answer, Case, noise_ceiling
 from predictors.transfer.validation.protocols import Protocol
 from predictors.transfer.validation.scores import target_scores
@@ -42,7 +42,12 @@ class Row:
 
 
 def evaluate(
-    protocol: Protocol, pool: Pool, table: LatencyTable, seeds: Sequence[int], progress: Progress = lambda _: None
+    protocol: Protocol,
+    pool: Pool,
+    table: LatencyTable,
+    seeds: Sequence[int],
+    progress: Progress = lambda _: None,
+    fitted: dict[tuple[str, int], Surrogate] | None = None,
 ) -> list[Row]:
     """Run a protocol that has targets.
 
@@ -55,6 +60,7 @@ def evaluate(
         table: latencies.
         seeds: of every repetition.
         progress: told of every target done.
+        fitted: surrogates by device and seed, of the same data and `source_samples`; those that lack are added.
 
     Raises:
         ConfigError: where devices are missing or too little was measured.
@@ -64,8 +70,13 @@ def evaluate(
     bare = Design.of(pool)
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        known = rng.permutation(len(pool))[: protocol.source_samples]
-        sources = fit_sources(pool, {d: _measured(table.of(d), known) for d in protocol.sources})
+        order = rng.permutation(len(pool))
+        surrogates = {} if fitted is None else fitted
+        for device in protocol.sources:
+            if (device, seed) not in surrogates:
+                rows_of = {device: _measured(table.of(device), order, protocol.source_samples)}
+                surrogates[device, seed] = fit_sources(pool, rows_of).surrogates[0]
+        sources = SourceDevices(protocol.sources, tuple(surrogates[d, seed] for d in protocol.sources))
         design = Design.of(pool, sources)
         candidates = np.sort(rng.permutation(len(pool))[:_CANDIDATES])
         chosen: dict[bytes, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -73,11 +84,14 @@ def evaluate(
             latency_ms = table.of(target)
             allowed = candidates[np.isfinite(latency_ms[candidates])]
             _enough(allowed, protocol, target)
+            _varying(latency_ms, target, "")
             if allowed.tobytes() not in chosen:  # the same for all targets that measured the same architectures
                 chosen[allowed.tobytes()] = (
                     most_informative(design, protocol.samples, allowed, pool.classes),
                     most_informative(bare, protocol.samples, allowed, pool.classes),
                 )
+            for positions in chosen[allowed.tobytes()]:
+                _varying(latency_ms[positions], target, " that were chosen")
             random = np.random.default_rng((seed, 1)).permutation(allowed)[: protocol.samples]
             case = Case(pool, sources, design, bare, *chosen[allowed.tobytes()], random, latency_ms, LEVEL)
             methods = {
@@ -100,9 +114,10 @@ def evaluate_each(
     devices = protocol.sources or table.devices
     table.need(devices, protocol.name)
     rows: list[Row] = []
+    fitted: dict[tuple[str, int], Surrogate] = {}
     for target in devices:
         others = tuple(device for device in devices if device != target)
-        rows += evaluate(replace(protocol, sources=others, targets=(target,)), pool, table, seeds, progress)
+        rows += evaluate(replace(protocol, sources=others, targets=(target,)), pool, table, seeds, progress, fitted)
     return rows
 
 
@@ -118,6 +133,7 @@ def evaluate_single(
             latency_ms = table.of(target)
             known = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(latency_ms)))
             _enough(known, protocol, target)
+            _varying(latency_ms, target, "")
             started = time.perf_counter()
             fitted = known[: protocol.samples]
             found = robust_ridge(pool.structure, fitted, latency_ms[fitted])
@@ -131,8 +147,9 @@ def evaluate_single(
     return rows
 
 
-def _measured(latency_ms: FloatArray, where: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
-    there = where[np.isfinite(latency_ms[where])]
+def _measured(latency_ms: FloatArray, order: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """The first n architectures in that order which the device measured."""
+    there = order[np.isfinite(latency_ms[order])][:n]
     return there, latency_ms[there]
 
 
@@ -141,6 +158,15 @@ def _enough(allowed: NDArray[np.int64], protocol: Protocol, target: str) -> None
         raise ConfigError(
             f"{target} has {len(allowed)} measured architectures to choose from; {protocol.name} needs more than "
             f"{protocol.samples}, of which it learns from {protocol.samples} and is scored on the rest"
+        )
+
+
+def _varying(latency_ms: FloatArray, target: str, which: str) -> None:
+    there = latency_ms[np.isfinite(latency_ms)]
+    if np.ptp(there) <= 0.0:
+        raise ConfigError(
+            f"all {len(there)} latencies{which} of the target {target!r} are {there[0]} ms; there is nothing to learn "
+            "from them: leave it out with --targets"
         )
 
 

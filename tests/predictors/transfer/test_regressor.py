@@ -69,26 +69,45 @@ def test_nothing_depends_on_the_unit(designs, devices):
     assert us.interval_factor_ == pytest.approx(ms.interval_factor_, rel=1e-4)
 
 
-def test_intervals_cover_noisy_measurements(designs, devices):
-    design, truth = designs["kin"], devices["target"]
-    covered = []
-    for seed in range(8):
+NOISES = {
+    "two percent": lambda ms, rng: ms * (1 + 0.02 * rng.standard_normal(len(ms))),
+    "ten percent": lambda ms, rng: ms * (1 + 0.1 * rng.standard_normal(len(ms))),
+    "a fixed one": lambda ms, rng: ms + 0.3 * rng.standard_normal(len(ms)),
+    "heavy tails": lambda ms, rng: ms * np.exp(0.05 * rng.standard_t(3, len(ms))),
+    "whole milliseconds": lambda ms, rng: np.maximum(np.round(ms + 0.3 * rng.standard_normal(len(ms))), 1.0),
+}
+
+
+def covered(designs, truth, noise, seeds, n=20):
+    """Share of hidden measurements inside their intervals, one figure a seed."""
+    design, found = designs["kin"], []
+    for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        noisy = truth * (1 + 0.1 * rng.standard_normal(len(truth)))
-        chosen = rng.permutation(len(truth))[:20]
+        noisy = NOISES[noise](truth, rng)
+        chosen = rng.permutation(len(truth))[:n]
         model = TransferRegressor(design.blocks).fit(design.matrix[chosen], noisy[chosen])
         predicted, half = model.predict_with_interval(design.matrix)
         rest = np.setdiff1d(np.arange(len(truth)), chosen)
-        covered.append(np.mean(np.abs(predicted - noisy)[rest] <= half[rest]))
-    assert 0.82 < np.mean(covered) < 0.97
+        found.append(np.mean(np.abs(predicted - noisy)[rest] <= half[rest]))
+    return found
 
 
-def test_intervals_of_exact_sums_are_narrow_and_hold_everything(designs, devices):
+def test_intervals_cover_nine_in_ten_whatever_the_noise(designs, devices):
+    means = {noise: np.mean(covered(designs, devices["target"], noise, 12)) for noise in NOISES}
+    assert 0.87 < np.mean(list(means.values())) < 0.93
+    assert all(0.84 < mean < 0.96 for mean in means.values()), means
+
+
+def test_intervals_from_ten_measurements_cover_too(designs, devices):
+    assert 0.83 < np.mean(covered(designs, devices["target"], "ten percent", 20, n=10)) < 0.96
+
+
+def test_intervals_of_exact_sums_are_as_narrow_as_the_rounding(designs, devices):
     design, truth = designs["none"], devices["target"]
     chosen = most_informative(design, 20)
     model = TransferRegressor(design.blocks).fit(design.matrix[chosen], truth[chosen])
     predicted, half = model.predict_with_interval(design.matrix)
-    assert np.mean(np.abs(predicted - truth) <= half) > 0.99
+    assert np.mean(np.abs(predicted - truth) <= half) > 0.8
     assert np.max(half / truth) < 0.02
 
 
@@ -133,3 +152,41 @@ def test_bad_input_is_refused(designs, devices, spoil, error, match):
 def test_predicting_before_fit_is_refused(designs):
     with pytest.raises(ConfigError, match="not fitted yet"):
         TransferRegressor(designs["none"].blocks).predict(designs["none"].matrix)
+
+
+def test_a_source_that_is_the_target_is_no_trouble(pool, devices):
+    truth = devices["target"]
+    design = Design.of(pool, fit_sources(pool, {"twin": (np.arange(len(pool)), truth)}))
+    chosen = most_informative(design, 10)
+    model = TransferRegressor(design.blocks).fit(design.matrix[chosen], truth[chosen])
+    assert relative(model, design, truth) < 0.01
+
+
+def test_ties_of_a_coarse_clock_are_no_trouble(designs, devices):
+    design = designs["kin"]
+    coarse = np.round(devices["target"] / 4.0) * 4.0 + 4.0  # three values
+    chosen = most_informative(design, 20)
+    model = TransferRegressor(design.blocks).fit(design.matrix[chosen], coarse[chosen])
+    predicted, half = model.predict_with_interval(design.matrix)
+    assert np.isfinite(predicted).all()
+    assert np.isfinite(half).all()
+    assert np.corrcoef(predicted, coarse)[0, 1] > 0.7
+
+
+def test_most_latencies_being_one_and_the_same_does_not_hide_the_rest(designs, devices):
+    design, truth = designs["kin"], devices["target"]
+    chosen = most_informative(design, 20)
+    coarse = np.where(truth > np.quantile(truth[chosen], 0.7), 2.0, 1.0)
+    model = TransferRegressor(design.blocks).fit(design.matrix[chosen], coarse[chosen])
+    assert np.all(model.precision_ == 1.0)
+    predicted = model.predict(design.matrix)
+    assert predicted[coarse == 2.0].mean() > predicted[coarse == 1.0].mean() + 0.1
+
+
+def test_all_equal_but_one_is_no_trouble(designs, devices):
+    design = designs["kin"]
+    chosen = most_informative(design, 10)
+    model = TransferRegressor(design.blocks).fit(design.matrix[chosen], np.where(np.arange(10) == 3, 2.0, 1.0))
+    predicted, half = model.predict_with_interval(design.matrix)
+    assert np.isfinite(predicted).all()
+    assert np.isfinite(half).all()

@@ -8,7 +8,7 @@ from predictors.transfer.validation.evaluate import evaluate, evaluate_each, eva
 from predictors.transfer.validation.methods import CEILING, METHODS
 from predictors.transfer.validation.protocols import Protocol, find_protocol
 from predictors.transfer.validation.scores import target_scores
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, UnknownWorkload
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +98,44 @@ def test_missing_devices_and_too_few_rows_are_refused(protocol, pool, table):
         evaluate(protocol, pool, replace(table, latency_ms=latency_ms), [0])
 
 
+def test_a_target_that_never_varies_is_refused_by_name(protocol, pool, table):
+    latency_ms = table.latency_ms.copy()
+    latency_ms[:, table.devices.index("target")] = 7.0
+    with pytest.raises(ConfigError, match="625 latencies of the target 'target' are 7.0 ms.*--targets"):
+        evaluate(protocol, pool, replace(table, latency_ms=latency_ms), [0])
+    latency_ms[125, table.devices.index("target")] = 8.0  # a copy of the second, which is chosen before it
+    with pytest.raises(ConfigError, match="10 latencies that were chosen of the target 'target' are 7.0 ms"):
+        evaluate(replace(protocol, sources=("flat",)), pool, replace(table, latency_ms=latency_ms), [1])
+
+
+def test_sources_that_measured_little_are_used_whole(protocol, pool, table):
+    """Their architectures are drawn among those that they measured."""
+    latency_ms = table.latency_ms.copy()
+    there = np.random.default_rng(3).permutation(len(pool))[:60]
+    rest = np.setdiff1d(np.arange(len(pool)), there)
+    latency_ms[np.ix_(rest, [table.devices.index(name) for name in protocol.sources])] = np.nan
+    rows = evaluate(replace(protocol, source_samples=60), pool, replace(table, latency_ms=latency_ms), [0])
+    assert {r.method: r.scores for r in rows}["transfer"]["spearman"] > 0.95
+
+
+def test_few_samples_one_source_and_a_twin_of_the_target(pool, table):
+    latency_ms = np.concatenate([table.latency_ms, table.latency_ms[:, -1:]], axis=1)
+    twins = replace(table, devices=(*table.devices, "twin"), latency_ms=latency_ms)
+    for samples in (5, 10):
+        rows = evaluate(Protocol("toy", "toy", ("twin",), ("target",), samples, 200), pool, twins, [0])
+        found = {row.method: row.scores for row in rows}
+        assert found["transfer"]["spearman"] > 0.95
+    with pytest.raises(UnknownWorkload, match="3 measured architectures are too few"):
+        evaluate(Protocol("toy", "toy", ("twin",), ("target",), 3, 200), pool, twins, [0])
+
+
 def test_scores_by_hand():
     measured = np.array([1.0, 2.0, 3.0, 4.0])
     scores = target_scores(np.array([1.04, 2.0, 3.24, 5.0]), measured, 0.3)
     assert scores.spearman == pytest.approx(1.0)
     assert (scores.within_5, scores.within_10) == (0.5, pytest.approx(0.75))
     assert scores.covered == 0.75
+    assert scores.half_width == pytest.approx(0.3 / 2.5)
     assert scores.mape == pytest.approx((0.04 + 0.0 + 0.08 + 0.25) / 4)
     many = np.arange(1.0, 21.0)
     assert target_scores(-many, many).regret_10 == pytest.approx(15.5 / 5.5 - 1.0)
