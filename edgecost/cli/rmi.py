@@ -45,6 +45,9 @@ def score(
     portion: int = typer.Option(4, "--portion", help="Networks trained between two times that they are stored."),
     device: str = typer.Option("cpu", "--device", help="What torch computes on: cpu or cuda."),
     seed: int = SeedOption,
+    sample_seed: int | None = typer.Option(
+        None, "--sample-seed", help="Seed of the sample alone, to score the same architectures with another --seed."
+    ),
     json_: bool = JsonOption,
 ) -> None:
     """Fill the score store; interrupted, or asked for more, the same command continues.
@@ -57,7 +60,7 @@ def score(
         raise ConfigError("say how much to score: --sample N or --all")
     options = RmiOptions(
         store, space, supernet, sample, preset, steps, networks, balanced, data, reference, engine, jobs, in_flight,
-        portion, device, seed,
+        portion, device, seed, sample_seed,
     )  # fmt: skip
     with progress("rmi", quiet=json_) as bar:
         answer = fill_store(options, bar)

@@ -7,7 +7,6 @@ from typing import Any
 
 from edgecost.report import boards_figures, cuts_figures, figures, s3nas_figures, trust_figures
 from edgecost.report.collect import ReportData, collect
-from edgecost.report.hw_evrsnas import accuracies
 from edgecost.report.predictors import draw_predictors
 from edgecost.report.spread import QUANTITIES
 
@@ -46,8 +45,6 @@ def _draw(data: ReportData) -> dict[str, Any]:
         if run.course:
             drawn[f"s3nas_course_{index}"] = s3nas_figures.search_course(run.course, run.targets)
         drawn[f"s3nas_networks_{index}"] = s3nas_figures.networks(run.networks)
-    for index, (name, found) in enumerate(data.hw_evrsnas.series.items() if data.hw_evrsnas is not None else ()):
-        drawn[f"hw_evrsnas_{index}"] = accuracies(found, name)
     for index, rows in enumerate(data.s3nas.compared if data.s3nas is not None else ()):
         drawn[f"s3nas_methods_{index}"] = s3nas_figures.methods(rows)
     return drawn

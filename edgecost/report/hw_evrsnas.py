@@ -1,5 +1,5 @@
-"""What the report shows of a study of HW-EvRSNAS: regret by method and device, every budget beside its optimum, rank
-correlations, and the paper's and HELP's figures beside ours on FPGA."""
+"""What the report shows of a study of HW-EvRSNAS: regret by method and device, every budget beside its optimum, the
+published figures, winners that were measured, ablations, rank correlations, what it took; and FBNet's study."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgecost.report.figures import ACCENT, SOFT, WARM, new_plot
+from edgecost.report.hw_evrsnas_charts import charts_of
 
-if TYPE_CHECKING:
-    from bokeh.plotting import figure as Figure  # noqa: N812 (bokeh's class is called figure)
-
-__all__ = ["HwEvrsnasSection", "accuracies", "hw_evrsnas_section", "section_of", "write_page"]
+__all__ = ["HwEvrsnasSection", "hw_evrsnas_section", "section_of"]
 
 Table = tuple[str, list[str], list[list[str]]]
 Rows = Sequence[Mapping[str, Any]]
-
-PAPER_FPGA_CIFAR100 = {2.0: "64.5", 3.0: "70.3*", 3.5: "71.2", 4.0: "71.9", 4.5: "72.0", 5.0: "72.5", 6.0: "73.3*",
-                       7.0: "73.2", 8.0: "73.5"}  # fmt: skip
-"""Accuracy in per cent by budget in ms, read off a figure of MO-HDNAS (arXiv 2404.12403), +-0.2, with a star +-0.5."""
-HELP_FPGA_CIFAR100 = {4.0: "70.2 at 3.8 ms", 5.0: "71.8 at 4.7 ms", 6.0: "73.5 at 7.4 ms"}
-"""HELP with MetaD2A (Lee et al., NeurIPS 2021): accuracy and the latency achieved; the last breaks its budget."""
+Cells = tuple[list[str], list[list[str]]]
 
 
 @dataclass(slots=True)
@@ -33,48 +25,71 @@ class HwEvrsnasSection:
     Attributes:
         sentence: what the study came to.
         tables: title, columns, cells.
-        series: what is drawn: by device and data set, rows of budget, accuracy, optimum and mean_within.
+        charts: heading, a sentence, and charts as HTML whose text is escaped.
+        notes: sentences below the tables.
     """
 
     sentence: str
     tables: list[Table]
-    series: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    charts: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def hw_evrsnas_section(results: Path) -> HwEvrsnasSection | None:
     """The section of a results folder; None where no study was made, or its file cannot be read."""
+    folder = results / "hw-evrsnas"
+    study, fbnet = _read(folder / "study.json"), _read(folder / "study-fbnet.json")
     try:
-        return section_of(json.loads((results / "hw-evrsnas" / "study.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return None if study is None else section_of(study, fbnet)
+    except (KeyError, TypeError, ValueError):
         return None
 
 
-def section_of(data: Mapping[str, Any]) -> HwEvrsnasSection:
-    """The section of a study's content.
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def section_of(data: Mapping[str, Any], fbnet: Mapping[str, Any] | None = None) -> HwEvrsnasSection:
+    """The section of a study's content, and of FBNet's where there is one.
 
     Raises:
         KeyError, TypeError: where it is none.
     """
-    series: dict[str, list[dict[str, Any]]] = {}
-    for row in data["budgets"]:
-        series.setdefault(f"{row['device']}, {row['dataset']}, {row['unit']}", []).append(dict(row))
+    ablations = data.get("ablations", ())
     found = [
         ("Regret against the exhaustive constrained optimum, in accuracy points, mean over budgets and seeds",
          *_methods(data["summary"])),
+        ("CIFAR-100 beside published figures", *_published(data.get("published", {}).get("rows", ()))),
+        ("Winners on targets of our own: predicted, measured, budget", *_boards(data.get("boards", ()))),
         ("Every budget: accuracy of the answers, mean over seeds, beside the best that there is",
          *_budgets(data["budgets"])),
-        ("FPGA on CIFAR-100 beside published figures", *_published(data["budgets"])),
+        ("Ablation: the penalty, by whole searches", *_penalties(ablations)),
+        ("Ablation: scores under other settings. Regret is of the best by score among the scored classes within each "
+         "budget, against the most accurate of the very same", *_variants(ablations)),
         ("Rank correlation of scores with test accuracy, one architecture an isomorphism class",
          *_correlations(data["correlations"])),
+        ("What it took", *_spent(data)),
+        *_of_fbnet(fbnet),
     ]  # fmt: skip
-    return HwEvrsnasSection(str(data["sentence"]), [table for table in found if table[2]], series)
+    notes = [f"{name}: {text}." for name, text in data.get("published", {}).get("sources", {}).items()]
+    if fbnet is not None:
+        notes.append(str(fbnet["sentence"]))
+    return HwEvrsnasSection(str(data["sentence"]), [t for t in found if t[2]], charts_of(data), notes)
 
 
 def _figure(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _methods(rows: Rows) -> tuple[list[str], list[list[str]]]:
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "NO", None: "–"}[value]
+
+
+def _methods(rows: Rows) -> Cells:
     devices = list(dict.fromkeys(device for row in rows for device in row["regret_by_device"]))
     columns = ["data set", "method", "regret", *devices, "worst", "where", "beyond budget", "evaluations"]
     cells = [
@@ -89,7 +104,7 @@ def _methods(rows: Rows) -> tuple[list[str], list[list[str]]]:
     return columns, cells
 
 
-def _budgets(rows: Rows) -> tuple[list[str], list[list[str]]]:
+def _budgets(rows: Rows) -> Cells:
     columns = ["data set", "device", "budget", "accuracy %", "least", "largest", "optimum %", "its cost", "random %"]
     cells = [
         [
@@ -102,20 +117,77 @@ def _budgets(rows: Rows) -> tuple[list[str], list[list[str]]]:
     return columns, cells
 
 
-def _published(rows: Rows) -> tuple[list[str], list[list[str]]]:
-    own = [r for r in rows if r["device"] == "fpga" and r["dataset"] == "cifar100" and r["unit"] == "ms"]
-    columns = ["budget ms", "ours, mean of seeds %", "optimum %", "paper's follow-up %", "HELP + MetaD2A"]
+def _published(rows: Rows) -> Cells:
+    columns = [
+        "device", "budget ms", "ours, mean of seeds %", "by seed", "at ms", "paper's follow-up %", "reached",
+        "HELP + MetaD2A", "optimum %", "its cost ms",
+    ]  # fmt: skip
     cells = [
         [
-            f"{row['budget']:g}", _figure(row["accuracy"]), _figure(row["optimum"]),
-            PAPER_FPGA_CIFAR100.get(row["budget"], "–"), HELP_FPGA_CIFAR100.get(row["budget"], "–"),
+            row["device"], f"{row['budget_ms']:g}", _figure(row["ours"]),
+            ", ".join(_figure(a) for a in row["ours_by_seed"]), ", ".join(f"{c:.2f}" for c in row["cost_by_seed_ms"]),
+            "–" if row["paper"] is None else f"{row['paper']:.1f} ± {row['paper_read_within']:g}",
+            _yes(row["paper_reached"]),
+            "–" if row["help"] is None else
+            f"{row['help']:.1f} at {row['help_achieved_ms']:g} ms{'' if row['help_within'] else ', beyond its budget'}",
+            _figure(row["optimum"]), f"{row['optimum_cost_ms']:.2f}",
         ]
-        for row in own
+        for row in rows
     ]  # fmt: skip
     return columns, cells
 
 
-def _correlations(rows: Rows) -> tuple[list[str], list[list[str]]]:
+def _boards(rows: Rows) -> Cells:
+    columns = [
+        "target", "budget", "winner", "seeds", "predicted", "interval", "measured", "its interval", "within budget",
+        "within interval", "off %", "accuracy %",
+    ]  # fmt: skip
+    cells = [
+        [
+            row["target"], f"{row['budget']:.4g} {row['unit']}", row["architecture"], ", ".join(map(str, row["seeds"])),
+            _figure(row["predicted"], 3),
+            f"{_figure(row['low'], 3)} to {_figure(row['high'], 3)} ({100 * row['level']:.0f} %)",
+            _figure(row["measured"], 3) if row["measured"] is not None else row["status"],
+            "–" if row["measured"] is None else f"{row['measured_low']:.3f} to {row['measured_high']:.3f}",
+            _yes(row["within_budget"]), _yes(row["within_interval"]), _figure(row["off_pct"], 1),
+            _figure(row["accuracy"]),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return columns, cells
+
+
+def _penalties(rows: Rows) -> Cells:
+    columns = ["penalty", "", "regret", "worst", "beyond budget", "evaluations"]
+    cells = [
+        [
+            row["setting"], "the default" if row["is_default"] else "", _figure(row["regret"]),
+            _figure(row["worst_regret"]), f"{row['infeasible']} of {row['answers']}", _figure(row["evaluations"], 0),
+        ]
+        for row in rows
+        if row["what"] == "penalty"
+    ]  # fmt: skip
+    return columns, cells
+
+
+def _variants(rows: Rows) -> Cells:
+    columns = [
+        "varied", "among", "setting", "classes", "tau", "regret", "tau with macs", "regret with macs", "macs: tau",
+        "regret", "budgets",
+    ]  # fmt: skip
+    cells = [
+        [
+            row["what"], row["among"], row["setting"], str(row["classes"]), _figure(row["kendall_tau"]),
+            _figure(row["regret"]), _figure(row["with_macs"]["kendall_tau"]), _figure(row["with_macs"]["regret"]),
+            _figure(row["macs"]["kendall_tau"]), _figure(row["macs"]["regret"]), str(row["budgets"]),
+        ]
+        for row in rows
+        if row["what"] != "penalty"
+    ]  # fmt: skip
+    return columns, cells
+
+
+def _correlations(rows: Rows) -> Cells:
     columns = ["data set", "score", "of accuracies", "Kendall τ", "Spearman ρ", "classes"]
     cells = [
         [
@@ -127,55 +199,49 @@ def _correlations(rows: Rows) -> tuple[list[str], list[list[str]]]:
     return columns, cells
 
 
-def accuracies(rows: Rows, name: str) -> Figure:
-    """Accuracy of the answers by budget, the optimum's front behind them."""
-    ordered = sorted(rows, key=lambda row: row["budget"])
-    known = [row for row in ordered if row["accuracy"] is not None]
-    unit = name.rsplit(", ", 1)[-1]
-    plot = new_plot(
-        title=name, height=300, sizing_mode="stretch_width", x_axis_label=f"budget, {unit}",
-        y_axis_label="test accuracy, %",
-    )  # fmt: skip
-    budgets = [row["budget"] for row in ordered]
-    plot.line(budgets, [row["optimum"] for row in ordered], color=SOFT, line_width=3, legend_label="optimum")
-    plot.line(
-        budgets, [row["mean_within"] for row in ordered], color=WARM, line_dash="dashed", legend_label="random feasible"
-    )
-    plot.segment(
-        [r["budget"] for r in known], [r["least"] for r in known], [r["budget"] for r in known],
-        [r["largest"] for r in known], color=ACCENT,
-    )  # fmt: skip
-    plot.scatter(
-        [r["budget"] for r in known], [r["accuracy"] for r in known], size=8, color=ACCENT, legend_label="HW-EvRSNAS"
-    )
-    plot.legend.location = "bottom_right"
-    return plot
+def _spent(data: Mapping[str, Any]) -> Cells:
+    columns = ["what", "seconds", "of the processor", "energy", "how that is known"]
+    cells = []
+    if "search" in data:
+        s = data["search"]
+        name = f"all {s['searches']} searches, controls too, scores given"
+        cells.append([name, _figure(s["wall_s"], 1), _figure(s["cpu_s"], 1), _joules(s["energy_j"]), s["energy_is"]])
+    for s in data.get("scoring", ()):
+        preset = f", {s['preset']}" if s["preset"] else ""
+        name = f"scores {s['identity']}{preset}: {s['architectures']} classes, {s['networks']} networks"
+        cells.append([name, _figure(s["seconds"], 0), "–", _joules(s["energy_j"]), s["energy_is"]])
+    return columns, cells
 
 
-def write_page(data: Mapping[str, Any], out: Path) -> Path:
-    """Write a study as one offline HTML file.
+def _joules(value: float) -> str:
+    return f"{value / 1000:.3g} kJ" if value >= 1000 else f"{value:.3g} J"
 
-    Raises:
-        StorageError: where it cannot be written.
-    """
-    from bokeh.embed import components
-    from bokeh.resources import Resources
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from search.files import write_text
-
-    section = section_of(data)
-    drawn = {f"hw_evrsnas_{i}": accuracies(rows, name) for i, (name, rows) in enumerate(section.series.items())}
-    scripts, plots = components(drawn) if drawn else ("", {})
-    environment = Environment(
-        loader=PackageLoader("edgecost.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    template = environment.from_string(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>HW-EvRSNAS</title><style>'
-        "body{font:15px/1.5 sans-serif;max-width:1100px;margin:2em auto}td,th{padding:.15em .6em;text-align:left}"
-        ".scroll{overflow-x:auto}</style><script>{{ library | safe }}</script></head><body>"
-        '{% include "hw_evrsnas.html.j2" %}{{ scripts | safe }}</body></html>\n'
-    )
-    library = Resources(mode="inline", components=["bokeh"]).render_js()
-    write_text(out, template.render(hw_evrsnas=section, plots=plots, scripts=scripts, library=library))
-    return out
+def _of_fbnet(data: Mapping[str, Any] | None) -> list[Table]:
+    if data is None:
+        return []
+    columns = ["device", "method", f"mean {data['score']}", "share of budget", "beyond budget", "evaluations"]
+    cells = [
+        [
+            row["device"], row["method"], _figure(row["score"], 3), _figure(row["cost_share"]),
+            f"{row['infeasible']} of {row['answers']}", _figure(row["evaluations"], 0),
+        ]
+        for row in data["summary"]
+    ]  # fmt: skip
+    answers = [
+        [
+            row["device"], f"{row['budget']:.4g} {row['unit']}", str(row["seed"]), _figure(row["cost"], 3),
+            _figure(row["score"], 3), "yes" if row["feasible"] else "NO", str(row["evaluations"]), row["architecture"],
+        ]
+        for row in data["rows"]
+        if row["method"] == "hw-evrsnas" and row["architecture"] is not None
+    ]  # fmt: skip
+    own = ["device", "budget", "seed", "cost", "score", "within", "evaluations", "architecture"]
+    return [
+        (
+            "FBNet's space on its four devices: scores reached within the budget; accuracies are not public",
+            columns,
+            cells,
+        ),
+        ("FBNet's space: every answer", own, answers),
+    ]

@@ -3,229 +3,208 @@ and exact regret."""
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from profiler.errors import ConfigError
+from edgecost.stages.evrsnas.options import EvrsnasStudy, data_folder, settings_of
+from edgecost.stages.evrsnas.scores import as_whole, final_scores, known_scores, named_scores
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgecost.stages.evrsnas.boards import Measuring
     from profiler.measure.progress import Progress
-    from profiler.tables.formats.hwnasbench_networks import Quantity
-    from search.evrsnas.arrays import SpaceArrays
-    from search.evrsnas.costs import SpaceCosts
-    from search.evrsnas.study import Cell
+    from search.evrsnas.judging import Benchmark
+    from search.evrsnas.study import Cell, Study
 
-__all__ = ["STUDY", "EvrsnasStudy", "data_folder", "known_scores", "named_scores", "run_study"]
+__all__ = ["ANSWERS", "REPORT", "STUDY", "EvrsnasStudy", "data_folder", "known_scores", "named_scores", "run_study"]
 
 STUDY = "study.json"
+ANSWERS = "answers.parquet"
 REPORT = "report.html"
+SCATTER = 400
+"""Classes of a correlation plot."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvrsnasStudy:
-    """What to study.
+def run_study(
+    options: EvrsnasStudy, out: Path, progress: Progress | None = None, measuring: Measuring | None = None
+) -> dict[str, Any]:
+    """Search every cell with every seed and method, judge the answers, and write OUT/study.json, OUT/answers.parquet
+    and OUT/report.html.
 
-    Attributes:
-        data: the folder of measured public data.
-        devices: of HW-NAS-Bench; none for all that the data set has.
-        datasets: cifar10, cifar100, ImageNet16-120.
-        cost: what the budgets are of: "latency", "energy", or "both" together, at the same quantile each.
-        scores: a store of RMI scores (a folder) or a table of scores (a file); None searches by MACs.
-        score: the name of the score that is searched by, or several joined by "+" (their mean rank).
-        seeds: how many, from 0.
-        population, generations: of every search.
-        penalty_weight: lambda.
-        controls: whether controls are searched too.
-        results, targets: a folder of our own measurements, and targets of it that are studied as devices are.
-        table: a table of networks that `edgecost table import hw-nas-bench` wrote, instead of that in `data`.
-    """
+    Returns the content of the first, with its file's name; its rows are those of the method itself, and answers.parquet
+    has those of every control.
 
-    data: Path
-    devices: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ("cifar10",)
-    cost: Literal["latency", "energy", "both"] = "latency"
-    scores: Path | None = None
-    score: str = ""
-    seeds: int = 3
-    population: int = 20
-    generations: int = 100
-    penalty_weight: float = 1.0
-    controls: bool = True
-    results: Path | None = None
-    targets: tuple[str, ...] = ()
-    table: Path | None = None
-
-
-def data_folder(given: Path | None) -> Path:
-    """The folder of measured public data: as given, or EDGECOST_DATA.
-
-    Raises:
-        ConfigError: where neither says.
-    """
-    named = given or (Path(os.environ["EDGECOST_DATA"]) if os.environ.get("EDGECOST_DATA") else None)
-    if named is None:
-        raise ConfigError("name the folder of measured public data with --data, or set EDGECOST_DATA")
-    return named
-
-
-def run_study(options: EvrsnasStudy, out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Search every cell with every seed and method, judge the answers, and write OUT/study.json and OUT/report.html.
-
-    Returns the content of the former, with its file's name.
+    Args:
+        options: what to study.
+        out: the folder.
+        progress: is told what happens.
+        measuring: measures the winners on targets of our own.
 
     Raises:
         ConfigError: where data are missing or do not fit together, or a budget lies below the cheapest network.
-        StorageError: where the file cannot be written.
+        StorageError: where a file cannot be written.
+        DeviceError, MeasurementError: where a board or a measurement fails.
     """
-    from numpy import isnan
-
-    from edgecost.report.hw_evrsnas import write_page
+    from edgecost.report.hw_evrsnas_page import write_page
+    from edgecost.stages.evrsnas.boards import beside_measured, board_sentence, simulated_targets
+    from edgecost.stages.evrsnas.cells import cells_of, own_targets
+    from edgecost.stages.evrsnas.files import quarantined, read_fbnet, write_answers, write_study
+    from edgecost.stages.evrsnas.spent import Meter, scoring_seconds
+    from edgecost.stages.places import check_writable
     from search.evrsnas.arrays import arrays_of
-    from search.evrsnas.evolution import EvolutionConfig
-    from search.evrsnas.judging import rank_correlation, read_benchmark
-    from search.evrsnas.study import Study, judge
-    from search.evrsnas.study_table import by_budget, summary
+    from search.evrsnas.judging import read_benchmark
+    from search.evrsnas.published import SOURCES, beside_published
+    from search.evrsnas.study import OWN, Study
+    from search.evrsnas.study_judging import judge
+    from search.evrsnas.study_table import by_budget, regrets_by_budget, summary
     from search.spaces.nasbench201 import NasBench201
 
     started = time.perf_counter()
+    check_writable(out / STUDY)
+    damaged = quarantined(options.scores)
+    if damaged and progress:
+        progress.message(f"{damaged} damaged rows of the score stores were moved to their quarantine; the rest is used")
     space = NasBench201()
     arrays = arrays_of(space)
     known = known_scores(options, arrays)
     named = named_scores(options, known)
-    cells = _cells(options, space)
-    config = EvolutionConfig(None, options.population, options.generations, penalty_weight=options.penalty_weight)
-    scores = dict.fromkeys(options.datasets, named)
-    study = Study(arrays, cells, scores, range(options.seeds), config, options.controls)
+    whole, final = as_whole(named), final_scores(options, known)
+    own = own_targets(options, space)
+    cells = cells_of(options, space, own)
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    benchmarks = {dataset: read_benchmark(options.data, dataset) for dataset in datasets}
+    finals = {} if final is None else dict.fromkeys(datasets, final)
+    study = Study(
+        arrays, cells, dict.fromkeys(datasets, whole), range(options.seeds), options.evolution(), options.controls,
+        finals, options.finalists,
+    )  # fmt: skip
     if progress:
         progress.start(len(study.methods()) + options.controls)
-    searched = time.perf_counter()
+    meter = Meter(options.watts)
     rows = study.run(progress.advance if progress else lambda label: None)
-    search_s = time.perf_counter() - searched
-    benchmarks = {d: read_benchmark(options.data, d) for d in options.datasets}
+    spent = meter.read()
     judged, tops = judge(rows, cells, benchmarks)
     lines = summary(judged, tops)
+    boards = beside_measured(judged, own, space, out, OWN, measuring)
+    told = [_sentence(lines, cells, datasets, options, spent["wall_s"]), board_sentence(boards)]
+    simulated = simulated_targets(own, options.results) if options.results and own else ""
     answer = {
-        "schema": 1,
+        "schema": 2,
         "kind": "hw-evrsnas-study",
-        "sentence": _sentence(lines, cells, options, search_s),
+        "sentence": "; ".join(part for part in told if part) + simulated,
         "score": next(iter(named)),
-        "settings": _settings(options),
-        "cost_sources": {c.costs.device: [c.costs.source, c.costs.identity] for c in cells},
-        "scored_classes": {n: len(set(arrays.classes[~isnan(s)].tolist())) for n, s in named.items()},
-        "search_s": round(search_s, 2),
-        "wall_s": round(time.perf_counter() - started, 2),
+        "settings": {**settings_of(options), "datasets": datasets},
+        "cost_sources": {f"{c.costs.device} {c.dataset}": [Path(c.costs.source).name, c.costs.identity] for c in cells},
+        "scored_classes": {n: _classes(arrays.classes, s) for n, s in named.items()},
+        "quarantined": damaged,
+        "controls": [name for name in whole if name != next(iter(named))],
+        "violations": sum(line["violations"] for line in lines),
+        "search_s": round(spent["wall_s"], 2),
+        "search": {**spent, "searches": sum(row["seconds"] is not None for row in rows)},
+        "scoring": scoring_seconds([path for path in options.scores if path.is_dir()], options.watts),
         "summary": lines,
         "budgets": by_budget(judged, tops),
-        "correlations": [
-            {"dataset": d, "score": name, "above": above, **rank_correlation(s, benchmarks[d], above)}
-            for d in options.datasets
-            for name, s in named.items()
-            for above in (0.0, 90.0) if above == 0.0 or d == "cifar10"
-        ],
-        "rows": judged,
-    }  # fmt: skip
-    _write(out / STUDY, answer)
-    write_page(answer, out / REPORT)
+        "published": {"sources": SOURCES, "rows": beside_published(judged, tops, OWN)},
+        "boards": boards,
+        "correlations": _correlations(named, benchmarks),
+        "fronts": _fronts(cells, benchmarks),
+        "scatter": _scatter(named, list(whole), benchmarks),
+        "ablations": _ablations(options, study, known, benchmarks, progress),
+        "regrets": regrets_by_budget(judged),
+        "wall_s": 0.0,
+        "rows": [row for row in judged if row["method"].startswith(OWN)],
+    }
+    answer["wall_s"] = round(time.perf_counter() - started, 2)
+    write_answers(out / ANSWERS, judged)
+    write_study(out / STUDY, answer)
+    write_page(answer, out / REPORT, read_fbnet(out))
     return {**answer, "file": str(out / STUDY)}
 
 
-def known_scores(options: EvrsnasStudy, arrays: SpaceArrays) -> dict[str, NDArray[np.float64]]:
-    """All scores of the space by name, each (n,): of the store or file, MACs and parameters.
-
-    "phi" is a column of a file that is called so or, of a store, what most classes were scored by, of equals after the
-    most steps; nothing else is phi.
-    """
-    from search.evrsnas.judging import macs_and_params
-    from search.evrsnas.study_scores import file_scores, stored_scores
-
-    macs, params = macs_and_params(arrays)
-    counts = {"macs": arrays.scores(macs), "params": arrays.scores(params)}
-    if options.scores is None:
-        return counts
-    if not options.scores.is_dir():
-        return {**file_scores(options.scores, arrays), **counts}
-    found = stored_scores(options.scores, arrays)
-    most = max(found, key=lambda name: (len(found[name][found[name] == found[name]]), int(name.rsplit(" ", 1)[1])))
-    return {"phi": found[most], **{name: own for name, own in found.items() if name != most}, **counts}
-
-
-def named_scores(options: EvrsnasStudy, known: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """The score that is searched by, then all others."""
-    from search.evrsnas.study_scores import combined
-
-    name = options.score or ("phi+macs" if "phi" in known else "macs")
-    return {name: combined(name, known), **{n: s for n, s in known.items() if n != name}}
-
-
-def _cells(options: EvrsnasStudy, space: Any) -> list[Cell]:
-    from profiler.tables.formats.hwnasbench_networks import read_networks
-    from search.evrsnas.costs import costs_of_table, jointly
-    from search.evrsnas.study import PAPER_BUDGETS_MS, QUANTILES, Cell, cells_by_quantile
-
-    cells: list[Cell] = []
-    quantity: Quantity = "latency" if options.cost == "latency" else "energy"
-    for dataset in options.datasets:
-        table = read_networks(options.table or options.data, dataset)
-        for device in options.devices or _devices(table, quantity):
-            costs = costs_of_table(space, table, device, quantity)
-            if options.cost == "both":
-                latency = costs_of_table(space, table, device)
-                pairs = [[(c, c.quantile(q)) for c in (latency, costs)] for q in QUANTILES]
-                cells += [Cell(jointly(pair), 1.0, dataset) for pair in pairs]
-                continue
-            if device == "fpga" and options.cost == "latency" and dataset != "ImageNet16-120":
-                cells += [Cell(costs, budget, dataset) for budget in PAPER_BUDGETS_MS]
-            else:
-                cells += cells_by_quantile(costs, dataset)
-    for costs in _own(options, space):
-        cells += cells_by_quantile(costs, options.datasets[0])
-    return cells
-
-
-def _devices(table: Any, cost: Quantity) -> Sequence[str]:
+def _classes(classes: NDArray[np.int64], scores: NDArray[np.float64]) -> int:
     import numpy as np
 
-    return [d for (d, q), c in table.columns.items() if q == cost and np.isfinite(c).any()]
+    return len(np.unique(classes[np.isfinite(scores)]))
 
 
-def _own(options: EvrsnasStudy, space: Any) -> list[SpaceCosts]:
-    """Targets of our own, by the predictor fitted on their table."""
-    if not options.targets:
-        return []
-    from edgecost.stages.costs import load_table, resolve_target
-    from edgecost.stages.energy_costs import fit_cost
-    from edgecost.stages.searching import cost_function
-    from search.evrsnas.costs import costs_by_function
+def _correlations(named: dict[str, NDArray[np.float64]], benchmarks: dict[str, Benchmark]) -> list[dict[str, Any]]:
+    from search.evrsnas.judging import rank_correlation
 
-    if options.results is None:
-        raise ConfigError("targets of one's own need the folder of their measurements: --results")
-    table, found = load_table(options.results), []
-    if options.cost == "both":
-        raise ConfigError("targets of one's own are studied by latency or by energy, not by both: --cost")
-    unit: Any = "ms" if options.cost == "latency" else "mj"
-    for name in options.targets:
-        target = resolve_target(table, name)
-        function = cost_function(space, fit_cost(table, target, unit))
-        found.append(costs_by_function(space, function, target, "ms" if unit == "ms" else "mJ", str(options.results)))
+    return [
+        {"dataset": dataset, "score": name, "above": above, **rank_correlation(own, benchmark, above)}
+        for dataset, benchmark in benchmarks.items()
+        for name, own in named.items()
+        for above in (0.0, 90.0)
+        if above == 0.0 or dataset == "cifar10"
+    ]
+
+
+def _fronts(cells: Sequence[Cell], benchmarks: dict[str, Benchmark]) -> list[dict[str, Any]]:
+    """The exact front of accuracy against cost of every device and data set."""
+    from search.evrsnas.study_judging import exact_front
+
+    found = {(c.dataset, c.costs.device): c.costs for c in cells if c.costs.unit in ("ms", "mJ")}
+    return [
+        {
+            "dataset": dataset,
+            "device": device,
+            "unit": costs.unit,
+            "points": [[round(c, 4), round(a, 3)] for c, a in exact_front(costs, benchmarks[dataset].accuracy)],
+        }
+        for (dataset, device), costs in found.items()
+    ]
+
+
+def _scatter(
+    named: dict[str, NDArray[np.float64]], whole: list[str], benchmarks: dict[str, Benchmark]
+) -> list[dict[str, Any]]:
+    """Scores beside accuracies of the first data set: a fixed sample of classes of every score of the whole space, and
+    of every other."""
+    import numpy as np
+
+    dataset, benchmark = next(iter(benchmarks.items()))
+    firsts = np.unique(benchmark.arrays.representatives)
+    firsts = np.random.default_rng(0).permutation(firsts)
+    found = []
+    for name, own in named.items():
+        at = firsts[np.isfinite(own[firsts])][:SCATTER]
+        points = [[float(f"{own[i]:.5g}"), round(float(benchmark.accuracy[i]), 2)] for i in at]
+        found.append({"dataset": dataset, "score": name, "whole": name in whole, "points": points})
     return found
 
 
-def _settings(options: EvrsnasStudy) -> dict[str, Any]:
-    names = ("devices", "datasets", "cost", "seeds", "population", "generations", "penalty_weight", "targets")
-    return {name: getattr(options, name) for name in names}
+def _ablations(
+    options: EvrsnasStudy,
+    study: Study,
+    known: dict[str, NDArray[np.float64]],
+    benchmarks: dict[str, Benchmark],
+    progress: Progress | None,
+) -> list[dict[str, Any]]:
+    """Of the first data set: the penalty by whole searches, and scores under other settings on what was scored."""
+    if not options.ablations:
+        return []
+    from search.evrsnas.ablations import penalty_ablation, read_variants, score_ablation
+
+    if progress:
+        progress.message("ablations: the penalty, then scores under other settings")
+    benchmark = next(iter(benchmarks.values()))
+    variants = [v for path in options.scores if path.is_dir() for v in read_variants(path, benchmark)]
+    return [*penalty_ablation(study, benchmark), *score_ablation(variants, known["macs"], study.cells, benchmark)]
 
 
-def _sentence(lines: Sequence[dict[str, Any]], cells: Sequence[Cell], options: EvrsnasStudy, search_s: float) -> str:
+def _sentence(
+    lines: Sequence[dict[str, Any]],
+    cells: Sequence[Cell],
+    datasets: Sequence[str],
+    options: EvrsnasStudy,
+    search_s: float,
+) -> str:
     told = []
-    for dataset in options.datasets:
+    for dataset in datasets:
         own = {line["method"]: line for line in lines if line["dataset"] == dataset}
         found, chance = own["hw-evrsnas"], own["random feasible"]
         regret = "none" if found["regret"] is None else f"{found['regret']:.2f}"
@@ -235,13 +214,3 @@ def _sentence(lines: Sequence[dict[str, Any]], cells: Sequence[Cell], options: E
             f"{found['answers']} answers flagged infeasible"
         )
     return f"{len(cells)} budgets x {options.seeds} seeds in {search_s:.1f} s; {'; '.join(told)}"
-
-
-def _write(path: Path, answer: dict[str, Any]) -> None:
-    """JSON with one row a line."""
-    from search.files import write_text
-
-    head = {name: value for name, value in answer.items() if name != "rows"}
-    text = json.dumps(head, indent=1, allow_nan=False)
-    rows = ",\n".join(json.dumps(row, allow_nan=False) for row in answer["rows"])
-    write_text(path, f'{text[:-2]},\n "rows": [\n{rows}\n]\n}}\n')

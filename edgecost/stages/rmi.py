@@ -41,6 +41,7 @@ class RmiOptions:
         portion: networks trained between two times that they are stored.
         device: what torch computes on.
         seed: of the sample, the batch, the weights and a reference's training.
+        sample_seed: of the sample, where it is to be that of another seed.
     """
 
     store: Path
@@ -59,6 +60,7 @@ class RmiOptions:
     portion: int = 4
     device: str = "cpu"
     seed: int = 0
+    sample_seed: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("in_flight", "portion"):
@@ -108,9 +110,11 @@ def fill_store(options: RmiOptions, progress: Progress | None = None) -> dict[st
         if store.quarantined:
             progress.message(f"{store.quarantined} damaged rows of {store.folder} were moved to its quarantine")
     # another space than the scorer's, which travels with the work: sampling fills it with tables
-    architectures = sample_classes(chosen_space(options.space, options.supernet), options.sample, options.seed)
+    drawn_by = options.seed if options.sample_seed is None else options.sample_seed
+    architectures = sample_classes(chosen_space(options.space, options.supernet), options.sample, drawn_by)
     at = steps_to_record(how.steps)
     settings = {**scorer.course_settings, "preset": how.name, "origin": reference.origin, "data": images.note}
+    settings |= {"batch_seed": options.seed, "balanced": how.balanced}
     store.describe(scorer.course_identity, settings)
 
     def lacking() -> list[Network]:

@@ -8,7 +8,7 @@ do not need: checkpoints, and an archive of every evaluation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,17 @@ from search.evrsnas.arrays import SpaceArrays
 from search.evrsnas.breeding import Breeder
 from search.evrsnas.evolution import DRAWS_PER_PLACE, EvolutionConfig
 
-__all__ = ["Found", "Run", "best_of", "evolve_many", "random_search", "sizes_up"]
+__all__ = [
+    "Found",
+    "Run",
+    "best_among",
+    "best_of",
+    "draw_classes",
+    "evolve_many",
+    "random_search",
+    "shortlist",
+    "sizes_up",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -54,6 +64,9 @@ class Found:
         violation: how far its cost lies beyond the budget, relative to it.
         evaluations: distinct isomorphism classes scored.
         course: best score within the budget up to every generation; NaN while there is none.
+        leaders: position of the best so far in every generation; -1 while there is none.
+        shortlist: the fittest that it saw within the budget, one an isomorphism class, best first; as many as asked
+            for, or fewer.
     """
 
     position: int
@@ -62,6 +75,8 @@ class Found:
     violation: float
     evaluations: int
     course: tuple[float, ...] = ()
+    leaders: tuple[int, ...] = ()
+    shortlist: tuple[int, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -102,19 +117,33 @@ def best_of(positions: Integers, scores: Floats, fitness: Floats, violation: Flo
     return int(left[order[0]])
 
 
-def evolve_many(arrays: SpaceArrays, runs: Sequence[Run]) -> list[Found | None]:
+def shortlist(arrays: SpaceArrays, positions: Integers, fitness: Floats, violation: Floats, most: int) -> Integers:
+    """At most `most` of the positions: the fittest that meet the budget, one an isomorphism class, best first."""
+    inside = positions[np.isfinite(fitness[positions]) & (violation[positions] <= 0)]
+    ordered = inside[np.argsort(-fitness[inside], kind="stable")]
+    _, first = np.unique(arrays.classes[ordered], return_index=True)
+    found: Integers = ordered[np.sort(first)[:most]]
+    return found
+
+
+def evolve_many(arrays: SpaceArrays, runs: Sequence[Run], finalists: int = 0) -> list[Found | None]:
     """Search, each run by its own seed; None for a run in which no architecture with cost and score was drawn.
+
+    Args:
+        arrays: the space.
+        runs: the searches.
+        finalists: how many of the best a `Found.shortlist` holds.
 
     Raises:
         ConfigError: for runs of different sizes, or arrays that are not of the space.
     """
     found: list[Found | None] = []
     for start in range(0, len(runs), _AT_ONCE):
-        found += _together(arrays, runs[start : start + _AT_ONCE])
+        found += _together(arrays, runs[start : start + _AT_ONCE], finalists)
     return found
 
 
-def _together(arrays: SpaceArrays, runs: Sequence[Run]) -> list[Found | None]:
+def _together(arrays: SpaceArrays, runs: Sequence[Run], finalists: int) -> list[Found | None]:
     config = runs[0].config
     sizes = {(c.population, c.generations, c.tournament, c.elite, c.mutation_rate) for c in (r.config for r in runs)}
     if len(sizes) != 1 or any(len(r.scores) != len(arrays) or len(r.costs) != len(arrays) for r in runs):
@@ -127,7 +156,7 @@ def _together(arrays: SpaceArrays, runs: Sequence[Run]) -> list[Found | None]:
     history = _generations(arrays, config, fitness[live], [rngs[i] for i in live], [begun[i][0] for i in live])
     found: list[Found | None] = [None] * len(runs)
     for row, i in enumerate(live):
-        found[i] = _answer(arrays, runs[i], history[row], begun[i][1], *pairs[i])
+        found[i] = _answer(arrays, runs[i], history[row], begun[i][1], *pairs[i], finalists)
     return found
 
 
@@ -173,7 +202,13 @@ def _generations(
 
 
 def _answer(
-    arrays: SpaceArrays, run: Run, history: Integers, drawn: Integers, fitness: Floats, violation: Floats
+    arrays: SpaceArrays,
+    run: Run,
+    history: Integers,
+    drawn: Integers,
+    fitness: Floats,
+    violation: Floats,
+    finalists: int,
 ) -> Found:
     flat = history.ravel()
     best = best_of(flat, run.scores, fitness, violation)
@@ -181,17 +216,24 @@ def _answer(
     seen = np.concatenate([drawn, flat])
     evaluations = len(np.unique(arrays.classes[seen[np.isfinite(run.costs[seen])]]))
     inside = np.isfinite(fitness[history]) & (violation[history] <= 0)
-    tops = np.where(inside, run.scores[history], -np.inf).max(axis=1)
+    scores = np.where(inside, run.scores[history], -np.inf)
+    at = scores.argmax(axis=1)
+    tops = np.take_along_axis(scores, at[:, None], axis=1)[:, 0]
     course = np.maximum.accumulate(tops)
+    # the generation in which the best so far was first met
+    since = np.maximum.accumulate(np.where(tops > np.concatenate([[-np.inf], course[:-1]]), np.arange(len(tops)), 0))
+    leaders = np.where(np.isinf(course), -1, np.take_along_axis(history, at[:, None], axis=1)[:, 0][since])
     course[np.isinf(course)] = np.nan
+    few = shortlist(arrays, flat, fitness, violation, finalists) if finalists else np.empty(0, dtype=np.int64)
     score, cost = float(run.scores[best]), float(run.costs[best])
-    return Found(best, score, cost, float(violation[best]), evaluations, tuple(course.tolist()))
+    found = Found(best, score, cost, float(violation[best]), evaluations, tuple(course.tolist()))
+    return replace(found, leaders=tuple(leaders.tolist()), shortlist=tuple(few.tolist()))
 
 
-def random_search(arrays: SpaceArrays, run: Run, evaluations: int) -> Found | None:
-    """Uniformly drawn architectures until so many isomorphism classes with a cost are scored; the best of them."""
-    rng = np.random.default_rng(run.seed)
-    priced = np.isfinite(run.costs)
+def draw_classes(arrays: SpaceArrays, costs: Floats, seed: int | tuple[int, ...], evaluations: int) -> Integers:
+    """Positions of uniformly drawn architectures with a cost, up to where so many isomorphism classes are met."""
+    rng = np.random.default_rng(seed)
+    priced = np.isfinite(costs)
     wanted = min(evaluations, len(np.unique(arrays.classes[priced])))
     drawn = np.empty(0, dtype=np.int64)
     while True:
@@ -199,11 +241,21 @@ def random_search(arrays: SpaceArrays, run: Run, evaluations: int) -> Found | No
         drawn = np.concatenate([drawn, fresh[priced[fresh]]])
         _, at = np.unique(arrays.classes[drawn], return_index=True)
         if len(at) >= wanted:
-            break
-    # up to where the last of the wanted classes is first met
-    seen = drawn[: int(np.sort(at)[wanted - 1]) + 1] if wanted else drawn[:0]
+            return drawn[: int(np.sort(at)[wanted - 1]) + 1] if wanted else drawn[:0]
+
+
+def random_search(arrays: SpaceArrays, run: Run, evaluations: int) -> Found | None:
+    """Uniformly drawn architectures until so many isomorphism classes with a cost are scored; the best of them."""
+    return best_among(arrays, run, draw_classes(arrays, run.costs, run.seed, evaluations))
+
+
+def best_among(arrays: SpaceArrays, run: Run, seen: Integers, finalists: int = 0) -> Found | None:
+    """The answer of a search that has seen these positions; None where none of them is a candidate."""
     fitness, violation = sizes_up(run.scores, run.costs, run.config)
     best = best_of(seen, run.scores, fitness, violation)
     if best is None:
         return None
-    return Found(best, float(run.scores[best]), float(run.costs[best]), float(violation[best]), wanted)
+    scored = len(np.unique(arrays.classes[seen[np.isfinite(run.costs[seen])]]))
+    few = shortlist(arrays, seen, fitness, violation, finalists) if finalists else np.empty(0, dtype=np.int64)
+    found = Found(best, float(run.scores[best]), float(run.costs[best]), float(violation[best]), scored)
+    return replace(found, shortlist=tuple(few.tolist()))

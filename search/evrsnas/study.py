@@ -7,10 +7,18 @@ The methods, all of the same sizes and seeds:
 - `hw-evrsnas`: the penalised evolution by the first score given.
 - `no penalty`: the same with lambda = 0; the answer is still the best that it has seen within the budget.
 - `rejection`: the same, what lies beyond the budget being no candidate; it may find nothing.
-- `random`: drawn uniformly until as many isomorphism classes are scored as the evolution scored.
+- `random`: drawn uniformly until as many isomorphism classes are scored as the evolution scored; `random by NAME` takes
+  the best of the very same ones by another score.
 - `by NAME`: the penalised evolution by another score, such as MACs, put on the scale [0, 1] by its ranks (ours, for the
   penalty is in units of the score).
 - `all by NAME`: no search, the best of the whole space by a score within the budget: what the score alone is worth.
+
+With a finalists' round (ours) the answer of `hw-evrsnas` is, among the best few that the search saw within the budget,
+the best by a final score, which is dearer than that of the search. Then there are also:
+
+- `hw-evrsnas, no finalists`: the same search without the round;
+- `METHOD, finalists`: every control with the same round;
+- `random finalists`: as many finalists, drawn among all within the budget that have a final score.
 """
 
 from __future__ import annotations
@@ -18,6 +26,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 from zlib import crc32
 
@@ -28,13 +37,15 @@ from profiler.errors import ConfigError
 from search.evrsnas.arrays import SpaceArrays
 from search.evrsnas.costs import SpaceCosts
 from search.evrsnas.evolution import EvolutionConfig
-from search.evrsnas.judging import Benchmark
-from search.evrsnas.many import Found, Run, best_of, evolve_many, random_search, sizes_up
+from search.evrsnas.finalists_stage import random_finalists, ranked_anew
+from search.evrsnas.many import Found, Run, best_among, draw_classes, evolve_many
 
-__all__ = ["PAPER_BUDGETS_MS", "QUANTILES", "Cell", "Study", "cells_by_quantile", "judge"]
+__all__ = ["OWN", "PAPER_BUDGETS_MS", "QUANTILES", "Cell", "Study", "cells_by_quantile"]
 
 Floats = NDArray[np.float64]
 
+OWN = "hw-evrsnas"
+"""The method that the study is of."""
 PAPER_BUDGETS_MS = (2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0)
 """Of the nine runs on FPGA that the paper's follow-up shows."""
 QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -77,6 +88,8 @@ class Study:
         seeds: of the searches.
         config: sizes and penalty; its budget is replaced by every cell's.
         controls: whether controls are searched too.
+        final: (n,) by data set, the score that finalists are ranked by; NaN where there is none.
+        finalists: how many there are; 0 for no such round.
     """
 
     arrays: SpaceArrays
@@ -85,32 +98,40 @@ class Study:
     seeds: Sequence[int] = (0, 1, 2)
     config: EvolutionConfig = field(default_factory=lambda: EvolutionConfig(None))
     controls: bool = True
+    final: Mapping[str, Floats] = field(default_factory=dict)
+    finalists: int = 0
 
     def __post_init__(self) -> None:
         if not self.cells or not self.seeds:
             raise ConfigError("a study needs at least one device, one budget and one seed")
+        if self.finalists < 0:
+            raise ConfigError(f"the number of finalists is 0 or more, not {self.finalists}")
         for cell in self.cells:
             if cell.costs.arrays.space.name != self.arrays.space.name:
                 raise ConfigError(f"the costs of {cell.costs.device} are of another space than the study")
             if not self.scores.get(cell.dataset):
                 raise ConfigError(f"the study has no scores for the data set {cell.dataset}")
+            if self.finalists and cell.dataset not in self.final:
+                raise ConfigError(f"the study has no final scores for the data set {cell.dataset}")
             cell.costs.check_budget(cell.budget)
 
     def run(self, advance: Callable[[str], None] = lambda label: None) -> list[dict[str, Any]]:
         """One row a cell, seed and method, without accuracies.
 
-        `seconds` is a run's share of the time that the runs of its method took together.
+        `seconds` is a run's share of the time that the runs of its method took together; `course`, of `hw-evrsnas`
+        only, holds generation, score and position wherever a better architecture within the budget was met;
+        `unranked` counts finalists without a final score, which cannot win.
         """
         rows: list[dict[str, Any]] = []
         spent: dict[tuple[int, int], int] = {}
         for method, scores, config, reject in self._methods():
             started = time.perf_counter()
             runs = list(self._runs(scores, config, reject))
-            found = evolve_many(self.arrays, [run for _, _, run in runs])
+            found = evolve_many(self.arrays, [run for _, _, run in runs], self.finalists)
             seconds = (time.perf_counter() - started) / len(runs)
-            for (cell, seed, _), one in zip(runs, found, strict=True):
-                rows.append(self._row(cell, seed, method, one, seconds))
-                if method == "hw-evrsnas" and one is not None:
+            for (cell, seed, run), one in zip(runs, found, strict=True):
+                rows += self._answers(cell, seed, method, one, seconds, run)
+                if method == OWN and one is not None:
                     spent[cell, seed] = one.evaluations
             advance(method)
         if self.controls:
@@ -128,7 +149,7 @@ class Study:
 
     def _methods(self) -> Iterator[tuple[str, str, EvolutionConfig, bool]]:
         first, *others = self._names()
-        yield "hw-evrsnas", first, self.config, False
+        yield OWN, first, self.config, False
         if self.controls:
             yield "no penalty", first, replace(self.config, penalty_weight=0.0), False
             yield "rejection", first, self.config, True
@@ -144,12 +165,21 @@ class Study:
             for seed in self.seeds:
                 yield index, seed, Run(own, costs, replace(config, budget_ms=cell.budget), self._entropy(cell, seed))
 
+    @cached_property
+    def _own_scores(self) -> dict[tuple[str, str], Floats]:
+        first = self._names()[0]
+        checked = {
+            (dataset, name): self.arrays.scores(own)
+            for dataset, by_name in self.scores.items()
+            for name, own in by_name.items()
+        }
+        return {key: own if key[1] == first else _ranked(own) for key, own in checked.items()}
+
     def _scores(self, cell: Cell, name: str) -> Floats:
-        by_name = self.scores[cell.dataset]
-        if name not in by_name:
+        found = self._own_scores.get((cell.dataset, name))
+        if found is None:
             raise ConfigError(f"the study has no score {name!r} for the data set {cell.dataset}")
-        own = self.arrays.scores(by_name[name])
-        return own if name == self._names()[0] else _ranked(own)
+        return found
 
     @staticmethod
     def _entropy(cell: Cell, seed: int) -> tuple[int, ...]:
@@ -157,29 +187,51 @@ class Study:
         return (seed, crc32(cell.label.encode()))
 
     def _random(self, spent: Mapping[tuple[int, int], int]) -> Iterator[dict[str, Any]]:
-        first = self._names()[0]
-        for index, seed, run in self._runs(first, self.config, False):
-            if (index, seed) not in spent:
-                continue
-            started = time.perf_counter()
-            own = replace(run, seed=(*self._entropy(self.cells[index], seed), 1))
-            found = random_search(self.arrays, own, spent[index, seed])
-            yield self._row(index, seed, "random", found, time.perf_counter() - started)
+        names = self._names()
+        for index, cell in enumerate(self.cells):
+            config = replace(self.config, budget_ms=cell.budget)
+            for seed in self.seeds:
+                if (index, seed) not in spent:
+                    continue
+                started = time.perf_counter()
+                entropy = self._entropy(cell, seed)
+                seen = draw_classes(self.arrays, cell.costs.values, (*entropy, 1), spent[index, seed])
+                drawing_s = time.perf_counter() - started
+                for name in names:
+                    started = time.perf_counter()
+                    run = Run(self._scores(cell, name), cell.costs.values, config, entropy)
+                    found = best_among(self.arrays, run, seen, self.finalists)
+                    seconds = drawing_s + time.perf_counter() - started
+                    method = "random" if name == names[0] else f"random by {name}"
+                    yield from self._answers(index, seed, method, found, seconds, run)
+                if self.finalists:
+                    rng = np.random.default_rng((*entropy, 2))
+                    final = self.final[cell.dataset]
+                    found = random_finalists(self.arrays, cell.costs.values, cell.budget, final, self.finalists, rng)
+                    yield {**self._row(index, seed, "random finalists", found, None), "unranked": 0}
 
     def _exhaustive(self) -> Iterator[dict[str, Any]]:
         everything = np.arange(len(self.arrays))
         for index, cell in enumerate(self.cells):
+            config = replace(self.config, budget_ms=cell.budget, penalty_weight=0.0)
             for name in self._names():
-                scores = self._scores(cell, name)
-                config = replace(self.config, budget_ms=cell.budget, penalty_weight=0.0)
-                fitness, violation = sizes_up(scores, cell.costs.values, config)
-                best = best_of(everything, scores, fitness, violation)
-                found = None
-                if best is not None:
-                    scored = len(np.unique(self.arrays.classes[np.isfinite(fitness)]))
-                    cost = float(cell.costs.values[best])
-                    found = Found(best, float(scores[best]), cost, float(violation[best]), scored)
-                yield self._row(index, None, f"all by {name}", found, None)
+                run = Run(self._scores(cell, name), cell.costs.values, config, 0)
+                found = best_among(self.arrays, run, everything, self.finalists)
+                yield from self._answers(index, None, f"all by {name}", found, None, run)
+
+    def _answers(
+        self, index: int, seed: int | None, method: str, found: Found | None, seconds: float | None, run: Run
+    ) -> Iterator[dict[str, Any]]:
+        """The row of a search and, where there is a finalists' round, that of the round."""
+        plain = f"{OWN}, no finalists" if method == OWN and self.finalists else method
+        row = self._row(index, seed, plain, found, seconds)
+        course = {"course": _course(found)} if method == OWN else {}
+        if self.finalists:
+            named = OWN if method == OWN else f"{method}, finalists"
+            ranked, unranked = ranked_anew(found, run, self.final[self.cells[index].dataset])
+            yield {**self._row(index, seed, named, ranked, seconds), "unranked": unranked, **course}
+            course = {}
+        yield {**row, **course}
 
     def _row(
         self, index: int, seed: int | None, method: str, found: Found | None, seconds: float | None
@@ -212,42 +264,14 @@ class Study:
         }
 
 
-def judge(
-    rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell], benchmarks: Mapping[str, Benchmark]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows with `accuracy` and `regret` in per cent, both None of an answer beyond its budget; and one row a cell:
-    `optimum` (accuracy), its architecture and cost, and `mean_within`, what a random feasible architecture reaches.
-
-    Args:
-        rows: what `Study.run` gives.
-        cells: of the study.
-        benchmarks: by data set.
-    """
-    tops = []
-    for index, cell in enumerate(cells):
-        benchmark = benchmarks[cell.dataset]
-        best = benchmark.optimum(cell.costs, cell.budget)
-        tops.append(
-            {
-                "cell": index,
-                "dataset": cell.dataset,
-                "device": cell.costs.device,
-                "unit": cell.costs.unit,
-                "budget": cell.budget,
-                "optimum": float(benchmark.accuracy[best]),
-                "optimum_architecture": cell.costs.arrays.space.describe(cell.costs.arrays.space.at(best)),
-                "optimum_cost": float(cell.costs.values[best]),
-                "mean_within": benchmark.mean_within(cell.costs, cell.budget),
-            }
-        )
-    judged = []
-    for row in rows:
-        position = row["position"]
-        counts = position is not None and row["feasible"]
-        accuracy = float(benchmarks[row["dataset"]].accuracy[position]) if counts else None
-        regret = None if accuracy is None else tops[row["cell"]]["optimum"] - accuracy
-        judged.append({**row, "accuracy": accuracy, "regret": regret})
-    return judged, tops
+def _course(found: Found | None) -> list[list[float]]:
+    """Generation, score and position wherever the best within the budget changed."""
+    steps: list[list[float]] = []
+    if found is not None:
+        for generation, (score, position) in enumerate(zip(found.course, found.leaders, strict=True)):
+            if position >= 0 and (not steps or steps[-1][1] != score):
+                steps.append([generation, score, position])
+    return steps
 
 
 def _ranked(scores: Floats) -> Floats:

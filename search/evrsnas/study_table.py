@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-__all__ = ["by_budget", "summary"]
+__all__ = ["by_budget", "regrets_by_budget", "summary"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -65,3 +65,19 @@ def by_budget(rows: Rows, tops: Rows, method: str = "hw-evrsnas") -> list[dict[s
         figures = {"accuracy": fmean(own), "least": min(own), "largest": max(own)} if own else {}
         lines.append({**top, "accuracy": None, "least": None, "largest": None, **figures, "seeds": len(own)})
     return lines
+
+
+def regrets_by_budget(rows: Rows) -> list[dict[str, Any]]:
+    """One row a method and cell: mean, least and largest regret of the answers within the budget, over seeds; those of
+    whole spaces, which have no seeds, are left out."""
+    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["seed"] is not None and row["regret"] is not None:
+            groups[row["method"], row["cell"]].append(row)
+    names = ("cell", "dataset", "device", "unit", "budget")
+    found = []
+    for (method, _), own in groups.items():
+        regrets = [row["regret"] for row in own]
+        figures = {"regret": fmean(regrets), "least": min(regrets), "largest": max(regrets), "seeds": len(own)}
+        found.append({**{name: own[0][name] for name in names}, "method": method, **figures})
+    return found

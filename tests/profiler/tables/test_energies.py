@@ -185,7 +185,7 @@ def test_two_scopes_within_one_subject_are_no_figure(tmp_path: Path):
 def test_energies_and_notes_survive_a_file(tmp_path: Path, ending: str):
     lines = [m for n in (4, 8) for m in rounds("k", "kernel", n)] + rounds("m")
     table = CostTable.from_runs([made_up.write_run(tmp_path, lines, [made_up.subject("k", 4)])])
-    noted = CostTable(table.all_rows, table.targets, notes=["a note"])
+    noted = CostTable(table.all_rows, targets=table.targets, notes=["a note"])
     noted.export(tmp_path / f"t.{ending}")
     again = CostTable.load(tmp_path / f"t.{ending}")
     assert again.all_rows == table.all_rows

@@ -7,12 +7,15 @@ from profiler.errors import ConfigError
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.costs import SpaceCosts
 from search.evrsnas.evolution import EvolutionConfig
+from search.evrsnas.finalists_stage import random_finalists, ranked_anew
 from search.evrsnas.judging import Benchmark, macs_and_params, rank_correlation
+from search.evrsnas.many import Found, Run, shortlist
 from search.evrsnas.parts import ScoreRow
 from search.evrsnas.store import RmiStore
-from search.evrsnas.study import Cell, Study, cells_by_quantile, judge
+from search.evrsnas.study import Cell, Study, cells_by_quantile
+from search.evrsnas.study_judging import exact_front, judge
 from search.evrsnas.study_scores import combined, file_scores, stored_scores
-from search.evrsnas.study_table import by_budget, summary
+from search.evrsnas.study_table import by_budget, regrets_by_budget, summary
 from search.spaces import find_space
 
 SPACE = find_space("nasbench201")
@@ -48,8 +51,9 @@ def made(world):
 
 def test_one_row_a_cell_seed_and_method(made):
     own, rows, _, tops = made
-    methods = ["hw-evrsnas", "no penalty", "rejection", "by macs", "by least", "random"]
-    assert own.methods() == methods[:-1]
+    methods = ["hw-evrsnas", "no penalty", "rejection", "by macs", "by least"]
+    assert own.methods() == methods
+    methods += ["random", "random by macs", "random by least"]
     for method in methods:
         assert [(r["cell"], r["seed"]) for r in rows if r["method"] == method] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     for name in ("phi", "macs", "least"):
@@ -77,7 +81,8 @@ def test_random_search_has_the_evolutions_evaluations(made):
     of = {(r["method"], r["cell"], r["seed"]): r["evaluations"] for r in rows}
     for cell in (0, 1):
         for seed in (0, 1):
-            assert of["random", cell, seed] == of["hw-evrsnas", cell, seed]
+            for method in ("random", "random by macs", "random by least"):
+                assert of[method, cell, seed] == of["hw-evrsnas", cell, seed]
 
 
 def test_no_search_sees_an_accuracy(made, world):
@@ -116,6 +121,95 @@ def test_what_cannot_be_studied_is_one_sentence(world):
         Study(arrays, [Cell(costs, 9.0, "cifar100")], scores)
     with pytest.raises(ConfigError, match="at least one device"):
         Study(arrays, [], scores)
+
+
+@pytest.fixture(scope="module")
+def ranked(world):
+    """A study with a finalists' round whose final score is the accuracy, of a search by what says nothing."""
+    arrays, macs, accuracy, costs = world
+    rng = np.random.default_rng(3)
+    scores = {"cifar10": {"noise": rng.random(len(arrays)), "macs": macs}}
+    final = arrays.scores(np.where(rng.random(len(arrays)) < 0.8, accuracy, np.nan))
+    sizes = EvolutionConfig(None, population=10, generations=20)
+    cells = cells_by_quantile(costs, "cifar10", (0.3, 0.7))
+    own = Study(arrays, cells, scores, (0, 1), sizes, final={"cifar10": final}, finalists=6)
+    return own, final, own.run()
+
+
+def test_finalists_are_the_best_seen_and_the_final_score_decides(ranked, world):
+    own, final, rows = ranked
+    _, _, _, costs = world
+    of = {(r["method"], r["cell"], r["seed"]): r for r in rows}
+    better = 0
+    for cell, budget in enumerate(c.budget for c in own.cells):
+        for seed in (0, 1):
+            plain, anew = (of[m, cell, seed] for m in ("hw-evrsnas, no finalists", "hw-evrsnas"))
+            assert anew["evaluations"] == plain["evaluations"]
+            assert anew["feasible"]
+            assert anew["cost"] == costs.values[anew["position"]] <= budget
+            first = np.nan_to_num(final[plain["position"]], nan=-1)
+            assert final[anew["position"]] >= first
+            better += final[anew["position"]] > first
+            assert 0 <= anew["unranked"] <= 6
+            assert "course" in anew
+            assert "course" not in plain
+            # every control has the same round
+            for method in ("by macs", "random", "no penalty", "random by macs"):
+                assert (f"{method}, finalists", cell, seed) in of
+            drawn = of["random finalists", cell, seed]
+            assert (drawn["evaluations"], drawn["feasible"]) == (6, True)
+    assert better
+
+
+def test_finalists_are_one_a_class_and_none_without_a_final_score_wins(world):
+    arrays, macs, _, costs = world
+    fitness = np.where(arrays.connected, macs, -np.inf)
+    few = shortlist(arrays, np.arange(len(arrays)), fitness, np.where(costs.values > 3, 1.0, 0.0), 50)
+    assert len(few) == len(np.unique(arrays.classes[few])) == 50
+    assert (costs.values[few] <= 3).all()
+    assert (np.diff(macs[few]) <= 0).all()
+    run = Run(macs, costs.values, EvolutionConfig(3.0), 0)
+    found = Found(int(few[0]), 1.0, 2.0, 0.0, 9, shortlist=tuple(few[:3].tolist()))
+    final = np.full(len(arrays), np.nan)
+    assert ranked_anew(found, run, final) == (found, 3)
+    final[few[2]] = 0.1
+    assert ranked_anew(found, run, final)[0].position == few[2]
+    rng = np.random.default_rng(0)
+    assert random_finalists(arrays, costs.values, 1e-9, final, 5, rng) is None
+    drawn = random_finalists(arrays, costs.values, 3.0, final, 5, rng)
+    assert (drawn.evaluations, drawn.score) == (1, 0.1)
+
+
+def test_a_course_ends_with_the_answer(made, world):
+    _, rows, judged, _ = made
+    for row, known in zip(rows, judged, strict=True):
+        if row["method"] != "hw-evrsnas":
+            assert "course" not in row
+            continue
+        generations, scores, positions = zip(*row["course"], strict=True)
+        assert list(generations) == sorted(set(generations))
+        assert list(scores) == sorted(set(scores))
+        assert (scores[-1], positions[-1]) == (row["score"], row["position"])
+        assert known["course"][-1][2] == known["accuracy"] == world[2][row["position"]]
+
+
+def test_the_exact_front_holds_what_nothing_beats(world):
+    _, _, accuracy, costs = world
+    front = exact_front(costs, accuracy)
+    xs, ys = zip(*front, strict=True)
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(set(ys))
+    for budget in (2.0, 5.0, 20.0):
+        best = accuracy[costs.values <= budget].max()
+        assert best == max(y for x, y in front if x <= budget)
+
+
+def test_regrets_by_budget_are_means_over_seeds(made):
+    _, _, judged, _ = made
+    line = next(r for r in regrets_by_budget(judged) if (r["method"], r["cell"]) == ("random", 1))
+    own = [r["regret"] for r in judged if (r["method"], r["cell"]) == ("random", 1)]
+    assert (line["regret"], line["least"], line["largest"]) == (pytest.approx(np.mean(own)), min(own), max(own))
+    assert not any(r["method"].startswith("all by") for r in regrets_by_budget(judged))
 
 
 def test_rank_correlation_counts_a_class_once(world):

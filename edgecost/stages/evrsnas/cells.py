@@ -1,0 +1,146 @@
+"""The devices and budgets of a study: HW-NAS-Bench's tables, and targets of our own by the predictor of their table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgecost.stages.evrsnas.options import EvrsnasStudy
+    from predictors.base import CostModel
+    from predictors.energy import EnergyModel
+    from profiler.tables.formats.hwnasbench_networks import NetworkTable, Quantity
+    from search.evrsnas.costs import SpaceCosts
+    from search.evrsnas.study import Cell
+    from search.spaces.nasbench201 import NasBench201
+
+__all__ = ["OwnTarget", "cells_of", "own_targets"]
+
+_AT_ONCE = 500
+"""Networks priced together: each is a graph in memory."""
+
+
+@dataclass(frozen=True)
+class OwnTarget:
+    """A target of our own.
+
+    Attributes:
+        target: its id.
+        model: fitted on its table.
+        costs: of the whole space by the model.
+    """
+
+    target: str
+    model: CostModel | EnergyModel
+    costs: SpaceCosts
+
+
+def cells_of(options: EvrsnasStudy, space: NasBench201, own: Sequence[OwnTarget]) -> list[Cell]:
+    """Every budget on every device and data set.
+
+    Raises:
+        ConfigError: where a device, a data set or costs of them are not known, or a budget meets nothing.
+    """
+    from profiler.tables.formats.hwnasbench_networks import DATASETS, read_networks
+    from search.evrsnas.study import cells_by_quantile
+
+    cells: list[Cell] = []
+    quantity: Quantity = "latency" if options.cost == "latency" else "energy"
+    if options.devices or not own:
+        for index, dataset in enumerate(options.datasets or DATASETS):
+            table = read_networks(options.table or options.data, dataset)
+            known = _devices(table, quantity)
+            # what is named must be there; of all data sets, those after the first where it is
+            strict = bool(options.datasets) or index == 0
+            for device in options.devices or known:
+                if strict or device in known:
+                    cells += _of_device(options, space, table, device, quantity)
+    for one in own:
+        cells += cells_by_quantile(one.costs, _first(options))
+    return cells
+
+
+def _first(options: EvrsnasStudy) -> str:
+    return options.datasets[0] if options.datasets else "cifar10"
+
+
+def _of_device(
+    options: EvrsnasStudy, space: NasBench201, table: NetworkTable, device: str, quantity: Quantity
+) -> list[Cell]:
+    from search.evrsnas.costs import costs_of_table, jointly
+    from search.evrsnas.published import HELP_BUDGETS_MS
+    from search.evrsnas.study import PAPER_BUDGETS_MS, QUANTILES, Cell, cells_by_quantile
+
+    costs = costs_of_table(space, table, device, quantity)
+    if options.cost == "both":
+        latency = costs_of_table(space, table, device)
+        pairs = [[(c, c.quantile(q)) for c in (latency, costs)] for q in QUANTILES]
+        return [Cell(jointly(pair), 1.0, table.dataset) for pair in pairs]
+    if options.cost == "energy":
+        return cells_by_quantile(costs, table.dataset)
+    if device == "fpga" and table.dataset != "ImageNet16-120":
+        return [Cell(costs, budget, table.dataset) for budget in PAPER_BUDGETS_MS]
+    published = HELP_BUDGETS_MS.get(device, ()) if table.dataset == "cifar100" else ()
+    return [*cells_by_quantile(costs, table.dataset), *(Cell(costs, budget, table.dataset) for budget in published)]
+
+
+def _devices(table: NetworkTable, cost: Quantity) -> list[str]:
+    import numpy as np
+
+    return [d for (d, q), c in table.columns.items() if q == cost and np.isfinite(c).any()]
+
+
+def own_targets(options: EvrsnasStudy, space: NasBench201) -> list[OwnTarget]:
+    """Targets of our own, by the predictor fitted on their table.
+
+    Raises:
+        UnknownWorkload: where the table lacks a target.
+    """
+    if not options.targets or options.results is None:
+        return []
+    from edgecost.stages.costs import load_table, resolve_target
+    from edgecost.stages.energy_costs import fit_cost
+    from search.evrsnas.arrays import arrays_of
+    from search.evrsnas.costs import SpaceCosts
+
+    table, found = load_table(options.results), []
+    latency = options.cost == "latency"
+    for name in options.targets:
+        target = resolve_target(table, name)
+        model = fit_cost(table, target, "ms" if latency else "mj")
+        values = _priced(model, space)
+        costs = SpaceCosts(arrays_of(space), target, "ms" if latency else "mJ", values, str(options.results))
+        found.append(OwnTarget(target, model, costs))
+    return found
+
+
+def _priced(model: CostModel | EnergyModel, space: NasBench201) -> NDArray[np.float64]:
+    """(n,) costs of the space by a model; they take a minute, and are kept under a name made of all they depend on."""
+    import io
+
+    import numpy as np
+
+    from edgecost.stages.places import predictor_cache
+    from profiler.workloads.identity import digest
+    from search.files import write_bytes
+
+    everything = list(space.all())
+    key = digest([space.name, space.workload(everything[-1]).key, model.to_dict()])
+    path = predictor_cache() / f"costs-{space.name}-{key[:24]}.npy"
+    try:
+        kept: NDArray[np.float64] = np.load(path, allow_pickle=False)
+        if kept.shape == (len(everything),) and kept.dtype == np.float64:
+            return kept
+    except (OSError, ValueError):
+        pass
+    parts = [everything[at : at + _AT_ONCE] for at in range(0, len(everything), _AT_ONCE)]
+    values = np.concatenate([model.predict([space.workload(a) for a in part]) for part in parts])
+    values[~(values > 0)] = np.nan  # a prediction that is none: not known, and no candidate
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+    return values
