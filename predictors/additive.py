@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from predictors.base import CostModel, PartCost, Prediction
 from predictors.classes import classes_of
+from predictors.composition import compositions, population_composition
 from predictors.intervals import Residuals, leave_one_out, normal_quantile, quadrature
-from predictors.kernel import KernelEstimate, KernelRegressor
+from predictors.kernel import KernelEstimate, fitted_regressor
 from predictors.lookup import KernelCosts, KernelSum, add_up
 from predictors.measured import MIN_FIT_MODELS, Measurements
 from predictors.population import Population, price
 from predictors.regressors import nonnegative_fit, row_sums
-from predictors.residual import Residual, compositions, fit_residual, population_composition
+from predictors.residual import Residual, fit_residual
 from profiler.errors import ConfigError, UnknownWorkload
 from profiler.workloads.fusion import Kernel, cut
 from profiler.workloads.graph import Workload
@@ -121,8 +122,10 @@ def choose_overhead(sums: Sums) -> Overhead:
 class AdditiveModel(CostModel):
     """Sum of kernels plus an overhead per target.
 
-    A kernel costs what its row in the table says; one without a row what the regressor of its kind says, with an
-    interval that is wider accordingly; one that no regressor covers is missing, and the prediction a lower bound.
+    A kernel costs what its row in the table says, moved towards what regressors say of such kernels where the row is
+    itself uncertain by more than a tenth (`KernelCosts.temper`); one without a row what the regressor of its kind says,
+    with an interval that is wider accordingly; one that no regressor covers is missing, and the prediction a lower
+    bound.
     The overhead is fitted on whole models of split "fit" of which every kernel has a cost, and so is what is left.
 
     Args:
@@ -168,7 +171,8 @@ class AdditiveModel(CostModel):
         measurements.need_models(self.name)
         self.costs_ = KernelCosts.of(measurements.kernels)
         if regressors:
-            self.costs_.regressor = KernelRegressor(least_rows=self.least_rows).fit(measurements.kernels)
+            self.costs_.regressor = fitted_regressor(measurements.kernels, self.least_rows)
+            self.costs_.temper(measurements.kernels)
         cuts = self._cuts([m.workload for m in measurements.models])
         found = self._found(cuts)
         sums = [add_up(kernels, found, self.level) for kernels in cuts]

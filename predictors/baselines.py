@@ -1,4 +1,4 @@
-"""Models that know no table: a line through MACs, a line through parameters, and a roofline.
+"""Models that know no table: a line through MACs, a line through parameters, a ridge on both and more, a roofline.
 
 They stand beside every learned model. A predictor that does not beat them has learned nothing about the target.
 All are fitted to the relative errors of the whole models of split "fit".
@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.base import CostModel, PartCost, Prediction
-from predictors.features import feature_matrix, workload_features
+from predictors.features import EXTENSIVE, FEATURES, feature_matrix, workload_features
 from predictors.inputs import need_variation
 from predictors.intervals import Residuals, leave_one_out
 from predictors.measured import Measurements
 from predictors.population import Population, price
 from predictors.regressors import Roofline, nonnegative_fit, roofline_design, row_sums
-from profiler.workloads.fusion import cut
+from profiler.workloads.fusion import Kernel, cut
 from profiler.workloads.graph import Workload
 
-__all__ = ["LineModel", "MacsModel", "ParamsModel", "RooflineModel"]
+__all__ = ["LineModel", "MacsModel", "ParamsModel", "RidgeModel", "RooflineModel"]
 
 FloatArray = NDArray[np.float64]
 
@@ -104,6 +104,68 @@ class ParamsModel(LineModel):
     def amount(self, workload: Workload) -> float:
         """Parameters of the operators that run."""
         return workload_features(workload)["params"]
+
+
+class RidgeModel(CostModel):
+    """A ridge, no coefficient below zero, on analytic features: a constant, the number of kernels, and the sums over
+    these of `EXTENSIVE`.
+
+    Args:
+        level: nominal coverage of the intervals.
+    """
+
+    name = "ridge"
+
+    def __init__(self, level: float = 0.9) -> None:
+        self.level = level
+
+    def _design(self, workloads: Sequence[Workload]) -> FloatArray:
+        rows = [_totals(cut(w, self.runtime_, self.precision_)).sum(axis=0) for w in workloads]
+        sums = np.array(rows, dtype=np.float64).reshape(len(workloads), 1 + len(EXTENSIVE))
+        return np.column_stack([np.ones(len(workloads)), sums])
+
+    def _fit(self, measurements: Measurements) -> None:
+        measurements.need_models(self.name, least=4)
+        design = self._design([m.workload for m in measurements.models])
+        need_variation(self.name, "analytic features", design.sum(axis=1), measurements.target_id)
+        latency_ms, weights = measurements.model_latencies_ms, measurements.model_weights
+        self.coefficients_ = nonnegative_fit(design, latency_ms, weights, _RIDGE)
+        self.residuals_ = Residuals(leave_one_out(_fit_predict_ridge, design, latency_ms, weights), n_params=3)
+
+    def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
+        half, how = self.residuals_.half_width(self.level)
+        return [spread(float(total), half, how) for total in row_sums(self._design(workloads), self.coefficients_)]
+
+    def price(self, population: Population) -> FloatArray:
+        """Latencies in ms of a whole population from its kernel counts, shape (n,)."""
+        self._check_fitted()
+        sums_ms = price(population, row_sums(_totals(population.kernels), self.coefficients_[1:]))
+        return np.asarray(self.coefficients_[0] + sums_ms, dtype=np.float64)
+
+    def state(self) -> dict[str, Any]:
+        """See `CostModel`."""
+        return {"coefficients": self.coefficients_.tolist(), "residuals": list(self.residuals_.relative)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `CostModel`."""
+        coefficients = np.array(state["coefficients"], dtype=np.float64)
+        if coefficients.shape != (2 + len(EXTENSIVE),):
+            raise ValueError(f"{coefficients.size} coefficients, expected {2 + len(EXTENSIVE)}")
+        self.coefficients_ = coefficients
+        self.residuals_ = Residuals(tuple(float(r) for r in state["residuals"]), n_params=3)
+
+
+_RIDGE = 1e-3
+
+
+def _totals(kernels: Sequence[Kernel]) -> FloatArray:
+    """One and the extensive features of each kernel, (n, 1 + len(EXTENSIVE))."""
+    columns = [FEATURES.index(name) for name in EXTENSIVE]
+    return np.column_stack([np.ones(len(kernels)), feature_matrix(kernels)[:, columns]])
+
+
+def _fit_predict_ridge(design: FloatArray, latency_ms: FloatArray, weights: FloatArray, held: FloatArray) -> FloatArray:
+    return row_sums(held, nonnegative_fit(design, latency_ms, weights, _RIDGE))
 
 
 class RooflineModel(CostModel):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.corrections import GaussianProcess, Trees
+from predictors.corrections import Trees
+from predictors.process import GaussianProcess
 from predictors.regressors import LINEAR, Regressor
 
-__all__ = ["BENT", "REGRESSORS", "TREES_LEAST", "choose", "cross_validated"]
+__all__ = ["BENT", "BENT_LEAST", "REGRESSORS", "choose", "cross_validated"]
 
 FloatArray = NDArray[np.float64]
 
@@ -25,8 +26,9 @@ REGRESSORS: dict[str, Callable[[], Regressor]] = {
 BENT = ("process", "forest", "boosting")
 """Those that learn more than a sum of features."""
 
-TREES_LEAST = 20
-"""They are tried from so many rows on: below, a leaf is a row and they can only repeat what they saw."""
+BENT_LEAST: Mapping[str, int] = {"process": 20, "forest": 40, "boosting": 40}
+"""They are tried from so many rows on: a process forgets what few rows do not show, and a tree of few rows can only
+repeat them."""
 
 WORTH = 0.05
 """By so much of its error a regressor has to beat a simpler one: the winner of many is in part the luckiest."""
@@ -47,7 +49,7 @@ def choose(
         features, latency, weights: as for `Regressor.fit`.
         noise: root mean square of the uncertainties of `latency`, weighted alike.
     """
-    usable = [name for name in candidates if name not in BENT or len(latency) >= TREES_LEAST]
+    usable = [name for name in candidates if len(latency) >= BENT_LEAST.get(name, 0) or len(candidates) == 1]
     best, best_found, best_rms = "", np.zeros(0), np.inf
     for name in usable:
         if name in BENT and best_rms <= NOISE * noise:
@@ -62,7 +64,15 @@ def choose(
 def cross_validated(
     make: Callable[[], Regressor], features: FloatArray, latency: FloatArray, weights: FloatArray, folds: int = 5
 ) -> FloatArray:
-    """Predictions (n,) in ms, each row's by a fit without its fold."""
+    """Predictions (n,) in ms, each row's by a fit without its fold.
+
+    A process goes by the hyper-parameters of all rows, which are few beside the rows, and takes all else from the
+    others of a fold.
+    """
+    whole = make()
+    if isinstance(whole, GaussianProcess):
+        whole.fit(features, latency, weights)
+        make = whole.again
     fold = np.random.default_rng(0).permutation(len(latency)) % min(folds, len(latency))
     predicted = np.zeros(len(latency))
     for index in range(int(fold.max()) + 1):

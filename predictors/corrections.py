@@ -1,4 +1,4 @@
-"""Regressors that bend a sum of features: trees and a Gaussian process on its relative errors.
+"""Regressors that bend a sum of features: what they share, and trees on its relative errors; `process` has the other.
 
     latency_ms = sum_ms x (1 + correction)
 
@@ -18,37 +18,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.features import FEATURES
-from predictors.regressors import WideRidge
+from predictors.features import FEATURES, FLAGS
+from predictors.regressors import UNSURE, WideRidge
 
-__all__ = ["Correction", "GaussianProcess", "Trees"]
+__all__ = ["INPUTS", "Correction", "Trees"]
 
 FloatArray = NDArray[np.float64]
 
-_INPUTS = (
+INPUTS = (
     "macs", "bytes_read", "bytes_written", "weight_bytes", "in_channels", "out_channels", "in_pixels", "out_pixels",
     "kernel_area", "stride", "groups", "ops", "macs_per_byte", "touched_bytes", "nonlinear_values", "out_rows",
-    "out_fill_8", "out_fill_16", "in_fill_8", "in_fill_16",
+    "out_fill_8", "out_fill_16", "in_fill_8", "in_fill_16", *FLAGS,
 )  # fmt: skip
-"""What a correction may depend on; where they are not shares, by their logarithms."""
+"""What a correction may depend on; where they are not shares or flags, by their logarithms."""
 
-_COLUMNS = [FEATURES.index(name) for name in _INPUTS]
-_SHARES = np.array([name.endswith(("_8", "_16")) for name in _INPUTS])
+_COLUMNS = [FEATURES.index(name) for name in INPUTS]
+_PLAIN = np.array([name.endswith(("_8", "_16")) or name in FLAGS for name in INPUTS])
 _RATE = 0.15
 """At which boosting learns."""
-
-_LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
-_NOISES = (1e-3, 1e-2, 1e-1, 0.5)
-"""Variances, relative to that of the errors."""
-
-_GP_MOST = 600
-"""Rows that a process is fitted to at most: its cost grows with their cube."""
 
 
 def _inputs(features: FloatArray) -> FloatArray:
     chosen = features[:, _COLUMNS]
     # rows in one piece: sums along them are rounded by how they lie in memory
-    return np.ascontiguousarray(np.where(_SHARES, chosen, np.log1p(chosen)))
+    return np.ascontiguousarray(np.where(_PLAIN, chosen, np.log1p(chosen)))
 
 
 class Correction(ABC):
@@ -64,8 +57,9 @@ class Correction(ABC):
         self.high = 0.0
 
     @abstractmethod
-    def _learn(self, inputs: FloatArray, errors: FloatArray, weights: FloatArray) -> None:
-        """Learn relative errors (n,) from inputs (n, p); each counts with its weight (n,), of mean about 1."""
+    def _learn(self, inputs: FloatArray, errors: FloatArray, weights: FloatArray, noise: FloatArray) -> None:
+        """Learn relative errors (n,) from inputs (n, p); each counts with its weight (n,), of mean about 1, and is
+        uncertain by its noise (n,), relative to what was measured."""
 
     @abstractmethod
     def _correct(self, inputs: FloatArray) -> FloatArray:
@@ -86,7 +80,9 @@ class Correction(ABC):
         errors = latency_ms / sums - 1.0
         self.low, self.high = float(min(errors.min(), 0.0)), float(max(errors.max(), 0.0))
         own = weights * sums
-        self._learn(_inputs(features), errors, own / max(float(own.mean()), 1e-12))
+        exact = np.clip(weights * latency_ms, 1e-2, 1.0)
+        noise = UNSURE * np.sqrt(1.0 / exact**2 - 1.0)
+        self._learn(_inputs(features), errors, own / max(float(own.mean()), 1e-12), noise)
 
     def predict(self, features: FloatArray) -> FloatArray:
         """See `Regressor`."""
@@ -122,7 +118,7 @@ class Trees(Correction):
         self._scale = 1.0
         self._nodes: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], FloatArray, FloatArray]] = []
 
-    def _learn(self, inputs: FloatArray, errors: FloatArray, weights: FloatArray) -> None:
+    def _learn(self, inputs: FloatArray, errors: FloatArray, weights: FloatArray, noise: FloatArray) -> None:
         from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 
         if self.kind == "forest":
@@ -184,70 +180,3 @@ class Trees(Correction):
             for tree in learned["trees"]
         ]
         self.trees = len(self._nodes)
-
-
-class GaussianProcess(Correction):
-    """A Gaussian process (Matérn 5/2) on standardised inputs, by scikit-learn; one length scale and the noise are those
-    of a grid with the largest marginal likelihood."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._mean: FloatArray = np.zeros(0)
-        self._sd: FloatArray = np.zeros(0)
-        self._rows: FloatArray = np.zeros((0, 0))
-        self._alpha: FloatArray = np.zeros(0)
-        self._length = 1.0
-        self._amplitude = 0.0
-
-    def _learn(self, inputs: FloatArray, errors: FloatArray, weights: FloatArray) -> None:
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import Matern
-
-        if len(errors) > _GP_MOST:
-            kept = np.random.default_rng(0).permutation(len(errors))[:_GP_MOST]
-            inputs, errors, weights = inputs[kept], errors[kept], weights[kept]
-        self._mean, self._sd = inputs.mean(axis=0), inputs.std(axis=0)
-        self._sd[self._sd < 1e-9] = 1.0
-        self._rows = np.ascontiguousarray((inputs - self._mean) / self._sd)
-        self._amplitude = float(np.sqrt(max(float((errors**2).mean()), 1e-8)))
-        noises = [noise / np.maximum(weights, 0.1) ** 2 for noise in _NOISES]
-        # a grid, and not a gradient: it is a hundred times faster, ends, and a likelihood is flat near its top
-        models = [
-            GaussianProcessRegressor(Matern(length, nu=2.5), alpha=noise, optimizer=None).fit(
-                self._rows, errors / self._amplitude
-            )
-            for length in _LENGTHS
-            for noise in noises
-        ]
-        best = max(models, key=lambda model: float(model.log_marginal_likelihood_value_))
-        self._length = float(best.kernel_.length_scale)
-        self._alpha = np.asarray(best.alpha_, dtype=np.float64).ravel()
-
-    def _correct(self, inputs: FloatArray) -> FloatArray:
-        rows = (inputs - self._mean) / self._sd
-        found = np.zeros(len(rows))
-        for place in range(len(rows)):  # one at a time: n kernels against all rows would fill the memory
-            distance = np.sqrt(((self._rows - rows[place]) ** 2).sum(axis=1)) * (np.sqrt(5.0) / self._length)
-            similar = (1.0 + distance + distance**2 / 3.0) * np.exp(-distance)
-            found[place] = self._amplitude * float((similar * self._alpha).sum())
-        return found
-
-    def _learned(self) -> dict[str, Any]:
-        return {
-            "mean": self._mean.tolist(),
-            "sd": self._sd.tolist(),
-            "rows": self._rows.tolist(),
-            "alpha": self._alpha.tolist(),
-            "length": self._length,
-            "amplitude": self._amplitude,
-        }
-
-    def _relearn(self, learned: Mapping[str, Any]) -> None:
-        self._mean, self._sd, self._rows, self._alpha = (
-            np.array(learned[name], dtype=np.float64) for name in ("mean", "sd", "rows", "alpha")
-        )
-        self._length, self._amplitude = float(learned["length"]), float(learned["amplitude"])
-        if self._rows.shape != (len(self._alpha), len(_INPUTS)):
-            raise ValueError(
-                f"a saved process has rows {self._rows.shape}, expected ({len(self._alpha)}, {len(_INPUTS)})"
-            )

@@ -15,6 +15,7 @@ __all__ = [
     "CACHE_BYTES",
     "EXTENSIVE",
     "FEATURES",
+    "FLAGS",
     "SHAPED",
     "family",
     "feature_matrix",
@@ -71,7 +72,16 @@ _SIZES: tuple[str, ...] = (
     "out_rows",
 )
 
-FEATURES: tuple[str, ...] = (*EXTENSIVE, *SHAPED, *_SIZES)
+_KINDS: tuple[str, ...] = (
+    "linear", "add", "mul", "batch_norm", "relu", "relu6", "hswish", "hsigmoid", "sigmoid", "concat", "split",
+    "flatten", "max_pool", "avg_pool", "global_avg_pool",
+)  # fmt: skip
+
+FLAGS: tuple[str, ...] = (*(f"is_{kind}" for kind in _KINDS), "tail_add", "tail_clamp", "constant_input")
+"""What tells kernels of one family apart: the operator that gives a kernel its character, an addition or a clamp behind
+it, and whether it reads a constant of its size. Each is 0 or 1."""
+
+FEATURES: tuple[str, ...] = (*EXTENSIVE, *SHAPED, *_SIZES, *FLAGS)
 """All features of a kernel, in the order of the columns of `feature_matrix`."""
 
 _NONLINEAR = frozenset({"hswish", "hsigmoid", "sigmoid", "softmax", "gelu", "silu", "tanh", "exp", "erf", "layer_norm"})
@@ -167,6 +177,18 @@ def kernel_features(kernel: Kernel) -> dict[str, float]:
         "in_fill_8": c_in / _rounded_up(c_in, 8),
         "in_fill_16": c_in / _rounded_up(c_in, 16),
         "out_rows": float(rows),
+        **_flags(workload, main),
+    }
+
+
+def _flags(workload: Workload, main: int) -> dict[str, float]:
+    behind = {workload.ops[i].kind for i in workload.compute_ops if i > main}
+    kinds = {workload.ops[i].kind for i in workload.compute_ops}
+    return {
+        **{f"is_{kind}": float(workload.ops[main].kind == kind) for kind in _KINDS},
+        "tail_add": float("add" in behind),
+        "tail_clamp": float(bool(behind & {"relu", "relu6"})),
+        "constant_input": float("constant" in kinds),
     }
 
 

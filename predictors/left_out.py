@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.base import CostModel
+from predictors.candidates import BENT_LEAST
 from predictors.classes import classes_of, folds_by_class
 from predictors.evaluate import Scores, score
 from predictors.features import family
-from predictors.kernel import KernelRegressor, Level
+from predictors.kernel import LEAST_ROWS, KernelRegressor, Level, fitted_regressor
 from predictors.measured import KernelPoint, Measurements, ModelPoint
 from profiler.errors import UnknownWorkload
 
-__all__ = ["LeftOut", "Point", "kernels_left_out", "networks_left_out"]
+__all__ = ["WELL_MEASURED", "LeftOut", "Point", "kernels_left_out", "networks_left_out"]
 
 FloatArray = NDArray[np.float64]
 
@@ -33,6 +34,11 @@ What = Literal["kernel", "kind", "family", "network"]
 FOLDS = 5
 
 EVERYTHING = "all"
+
+WELL_MEASURED = "well measured"
+"""Kernels whose own figure is uncertain by `WELL` of it at most: only these can judge a regressor that errs by 12 %."""
+
+WELL = 0.05
 
 _LEAST = 8
 """Kernels that a left-out fit is worth making for."""
@@ -63,7 +69,7 @@ class LeftOut:
     Attributes:
         what: what was left out at a time: a fold of kernels, a kind, a family, or a fold of networks by class.
         model: which predictor.
-        group: a kind or family of kernels, or "all".
+        group: a kind or family of kernels, "all", or "well measured".
         seed: of the folds; None where none was drawn.
         scores: of the predictions.
         covered: share of the n whose measured value lies in the interval.
@@ -93,6 +99,8 @@ def kernels_left_out(
     """Kernels without themselves, without their kind and without their family.
 
     What was measured as costing nothing, or with an uncertainty as large as its value, is not scored; it is fitted on.
+    Which regressor serves which kind is chosen once, by cross-validation on all kernels, as it is for a board; all that
+    it learns, its hyper-parameters too, it learns without what is left out.
 
     Args:
         points: measured kernels of one target.
@@ -100,8 +108,8 @@ def kernels_left_out(
         level: of the intervals.
 
     Returns:
-        Rows (each kind and "all" for folds of kernels; "all" and each left-out group for kinds and families), and the
-        predictions of the first seed.
+        Rows (each kind, "all" and "well measured" for folds of kernels, and the same of the roofline; "all" and each
+        left-out group for kinds and families), and the predictions of the first seed.
 
     Raises:
         UnknownWorkload: there are too few kernels.
@@ -115,9 +123,14 @@ def kernels_left_out(
     shown: list[Point] = []
     for seed in seeds:
         fold = np.random.default_rng(seed).permutation(len(points)) % FOLDS
-        found = _kernels(points, [str(f) for f in fold], level, ("kind", "family", "all"))
+        folds = [str(f) for f in fold]
+        found = _kernels(points, folds, level, ("kind", "family", "all"))
         shown = shown or found
-        rows += _scored(found, "kernel", "regressors", seed, level, by_group=True)
+        baseline = _kernels(points, folds, level, ("all",))
+        for model, said, by_group in (("roofline", baseline, False), ("regressors", found, True)):
+            rows += _scored(said, "kernel", model, seed, level, by_group)
+            well = [p for p in said if p.noise <= WELL]
+            rows += [_row(well, "kernel", model, WELL_MEASURED, seed, level)] if well else []
     kinds, families = [p.kernel.kind for p in points], [family(p.kernel) for p in points]
     if len(set(kinds)) > 1:
         found = _kernels(points, kinds, level, ("family", "all"))
@@ -141,17 +154,23 @@ def _kernels(
         levels: of the regressors that can say anything without the group, the others need not be fitted.
     """
     found: list[Point] = []
+    # a kind of few rows that went by its family's has no choice of its own to be held to
+    chosen = {
+        name: group.chosen
+        for name, group in fitted_regressor(tuple(points), LEAST_ROWS).groups.items()
+        if not group.of or group.n >= BENT_LEAST.get(group.chosen, 0)
+    }
     for group in sorted(set(groups)):
         kept = [p for p, g in zip(points, groups, strict=True) if g != group]
-        out = [p for p, g in zip(points, groups, strict=True) if g == group and p.latency_ms > p.sd_ms]
-        fitted = KernelRegressor(levels=levels).fit(kept)
+        out = [p for p, g in zip(points, groups, strict=True) if g == group and p.latency_ms > p.doubt_ms]
+        fitted = KernelRegressor(levels=levels, chosen=chosen).fit(kept, [p.kernel for p in out])
         for point, estimate in zip(out, fitted.estimate([p.kernel for p in out]), strict=True):
             if estimate is None:
                 low, value, high = math.nan, math.nan, math.nan
             else:
                 value = estimate.latency_ms
                 low, high = fitted.interval(estimate, level)
-            noise = point.sd_ms / point.latency_ms
+            noise = point.doubt_ms / point.latency_ms
             found.append(Point(point.label, point.kernel.kind, point.latency_ms, value, low, high, noise))
     return found
 

@@ -16,6 +16,7 @@ from predictors.intervals import normal_quantile, quadrature
 from predictors.kernel import KernelEstimate, KernelRegressor
 from predictors.measured import KernelPoint, Measurements
 from predictors.population import Population, price
+from predictors.regressors import UNSURE
 from profiler.errors import UnknownWorkload
 from profiler.workloads.fusion import Kernel, cut
 from profiler.workloads.graph import Workload
@@ -37,6 +38,21 @@ class KernelCosts:
         """From measured kernels: their marginal costs, or the costs of running each alone."""
         found = (point.alone if isolated else point for point in points)
         return cls({point.key: (point.latency_ms, point.sd_ms) for point in found if point is not None})
+
+    def temper(self, points: Iterable[KernelPoint]) -> None:
+        """Move rows that are uncertain by more than `UNSURE` of their value towards what the regressor says of such
+        kernels without them, each counting by its own uncertainty (the mean of least variance).
+
+        Of a cheap kernel that was timed beside a dear one little more than the order of magnitude is known.
+        """
+        without = {} if self.regressor is None else self.regressor.without
+        for point in points:
+            said = without.get(point.key)
+            if said is None or said[1] <= 0.0 or point.doubt_ms <= UNSURE * point.latency_ms:
+                continue
+            own, other = point.doubt_ms**-2, said[1] ** -2
+            value = (own * point.latency_ms + other * said[0]) / (own + other)
+            self.rows[point.key] = (value, (own + other) ** -0.5)
 
     def resolve(self, kernels: Iterable[Kernel]) -> dict[str, KernelEstimate]:
         """Estimates by kernel key; kernels that nothing is known about are absent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel
-from predictors.baselines import MacsModel, ParamsModel, RooflineModel
+from predictors.baselines import MacsModel, ParamsModel, RidgeModel, RooflineModel
 from predictors.chosen import ChosenCutModel
 from predictors.conformal import ConformalModel
 from predictors.energy import EnergyModel
@@ -20,7 +20,16 @@ ENTRY_POINTS = "edgecost.predictors"
 
 MODELS: dict[str, type[CostModel]] = {
     model.name: model
-    for model in (AdditiveModel, ChosenCutModel, TableModel, RooflineModel, MacsModel, ParamsModel, ConformalModel)
+    for model in (
+        AdditiveModel,
+        ChosenCutModel,
+        TableModel,
+        RooflineModel,
+        RidgeModel,
+        MacsModel,
+        ParamsModel,
+        ConformalModel,
+    )
 }
 """Our models of latency by name."""
 
@@ -51,6 +60,7 @@ def standard_models() -> dict[str, CostModel]:
     return {
         "params": ParamsModel(),
         "macs": MacsModel(),
+        "ridge": RidgeModel(),
         "roofline": RooflineModel(),
         "isolated table": TableModel(isolated=True),
         "table": TableModel(),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from predictors.features import EXTENSIVE, FEATURES, SHAPED
 
 __all__ = [
+    "UNSURE",
     "NonNegativeRidge",
     "Regressor",
     "Roofline",
@@ -39,6 +40,10 @@ _CORNERS = np.concatenate([[0.0], np.geomspace(1e-2, 1e4, 121)])
 
 _ROOFS = np.geomspace(0.125, 64.0, 10)
 """Corners of the roofs among the columns of the wide ridge."""
+
+
+UNSURE = 0.1
+"""Relative uncertainty of a measurement from which on it counts for less in a fit: no regressor is exact either."""
 
 
 class Regressor(Protocol):

@@ -2,11 +2,12 @@
 
     latency_ms = base_ms x (1 + residual)
 
-The residual is a Gaussian process on what the network is made of: the shares of its time by family of kernels, how long
-it is, how many kernels it has, how many bytes of weights and of activations it moves. Kernels disturb each other
-(caches, layouts, memory), and such disturbance goes with the composition: along a plane far from all networks measured,
-and as its neighbours have it near some. It is taken only where networks left out are predicted a good deal better with
-it than without, and is bounded by the errors that were seen; elsewhere it is off.
+The residual is a Gaussian process on what the network is made of: the shares of its time by family of kernels, or by
+finer sorts, how long it is, how many kernels it has, how many bytes of weights and of activations it moves, in all or a
+millisecond; which of these, networks left out decide. Kernels disturb each other (caches, layouts, memory), and such
+disturbance goes with the composition: along a plane far from all networks measured, and as its neighbours have it near
+some. It is taken only where networks left out are predicted a good deal better with it than without, and is bounded by
+the errors that were seen; elsewhere it is off.
 """
 
 from __future__ import annotations
@@ -19,24 +20,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.features import family, kernel_features
-from predictors.population import Population
-from profiler.workloads.fusion import Kernel
+from predictors.composition import COMPOSITION, FAMILIES, LEAST_MS, Composition
 
-__all__ = ["COMPOSITION", "Composition", "Residual", "compositions", "fit_residual", "population_composition"]
+__all__ = ["LEAST_NETWORKS", "SETS", "Residual", "fit_residual"]
 
 FloatArray = NDArray[np.float64]
 
-_FAMILIES = ("conv", "depthwise", "linear", "pool", "elementwise")
+_REST = ("length", "kernels", "weights", "activations")
+_FINE = ("share_pointwise", "share_spatial", "share_depthwise", "share_linear", "share_pool", "share_arithmetic",
+         "share_move")  # fmt: skip
 
-COMPOSITION: tuple[str, ...] = (*(f"share_{name}" for name in _FAMILIES), "length", "kernels", "weights", "activations")
-"""What a residual depends on: shares of time, and logarithms of ms, of a number and of bytes."""
+SETS: tuple[tuple[str, ...], ...] = (
+    (*(f"share_{name}" for name in FAMILIES), *_REST),
+    (*_FINE, *_REST),
+    (*_FINE, "length", "weights_rate", "moved_rate", "kernels_rate"),
+)
+"""Parts of the composition that a residual may go by, the simplest first."""
 
 LEAST_NETWORKS = 20
 """With fewer, the composition of each network is a story of its own."""
 
 WORTH = 0.1
 """By so much of the error it has to be better than none."""
+
+SET_WORTH = 0.05
+"""By so much of the error a later one of `SETS` has to be better than those before it."""
 
 _CURVED = (0.0, 0.3, 0.7)
 """Shares of the prior variance that vary from neighbourhood to neighbourhood; the rest is a plane. Where there is no
@@ -57,73 +65,24 @@ MOST_NETWORKS = 1000
 _AT_ONCE = 2048
 """So many networks are compared with those fitted on at once: all of a population would fill the memory."""
 
-_LEAST_MS = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Composition:
-    """What networks are made of: (n, len(COMPOSITION))."""
-
-    values: FloatArray
-
-
-def compositions(cuts: Sequence[Sequence[Kernel]], costs_ms: Mapping[str, float]) -> Composition:
-    """Of networks as cut into kernels, whose costs in ms are known by key; what has none counts for nothing."""
-    rows = []
-    known: dict[str, tuple[int, float, float, float]] = {}
-    for kernels in cuts:
-        times, weights, moved = np.zeros(len(_FAMILIES)), 0.0, 0.0
-        for kernel in kernels:
-            if kernel.key not in known:
-                known[kernel.key] = (*_of(kernel), costs_ms.get(kernel.key, 0.0))
-            place, weight_bytes, written, ms = known[kernel.key]
-            times[place] += ms
-            weights += weight_bytes
-            moved += written
-        rows.append(_row(times[None], np.array([float(len(kernels))]), np.array([weights]), np.array([moved]))[0])
-    return Composition(np.array(rows, dtype=np.float64).reshape(len(cuts), len(COMPOSITION)))
-
-
-def population_composition(population: Population, costs_ms: FloatArray) -> Composition:
-    """The same of a population, from its counts and the costs (k,) of its kernels; NaN of a missing cost counts for
-    nothing."""
-    parts = [_of(kernel) for kernel in population.kernels]
-    costs = np.nan_to_num(costs_ms, nan=0.0)
-    by_family = np.zeros((len(parts), len(_FAMILIES)))
-    by_family[np.arange(len(parts)), [place for place, _, _ in parts]] = costs
-    bytes_ = np.array([[weights, written] for _, weights, written in parts]).reshape(len(parts), 2)
-    times = np.asarray(population.counts @ by_family)
-    moved = np.asarray(population.counts @ bytes_)
-    return Composition(_row(times, population.n_kernels, moved[:, 0], moved[:, 1]))
-
-
-def _of(kernel: Kernel) -> tuple[int, float, float]:
-    """(place of its family, bytes of weights, bytes written)."""
-    features = kernel_features(kernel)
-    return _FAMILIES.index(family(kernel)), features["weight_bytes"], features["bytes_written"]
-
-
-def _row(times: FloatArray, kernels: FloatArray, weights: FloatArray, moved: FloatArray) -> FloatArray:
-    total = np.maximum(times.sum(axis=1), _LEAST_MS)
-    logs = np.log([total, np.maximum(kernels, 1.0), 1.0 + weights, 1.0 + moved]).T
-    return np.column_stack([times / total[:, None], logs])
-
 
 @dataclass(frozen=True, slots=True)
 class Residual:
     """A fitted residual: constant + plane + what neighbours have.
 
     Attributes:
-        mean, sd: of the composition fitted on, (len(COMPOSITION),).
-        coefficients: of the plane, (len(COMPOSITION),), per standard deviation.
+        columns: places in `COMPOSITION` of the p numbers that it goes by.
+        mean, sd: of these over the networks fitted on, (p,).
+        coefficients: of the plane, (p,), per standard deviation.
         constant: what is left at the mean.
-        rows: the networks fitted on, (n, len(COMPOSITION)) in standard deviations from the mean.
+        rows: the networks fitted on, (n, p) in standard deviations from the mean.
         alpha: what each of them weighs where it is near, (n,); zeros throughout leave the plane alone.
         length: how far "near" is.
         low, high: of the residuals seen; none goes beyond.
         gain: share of the error on networks left out that it removes.
     """
 
+    columns: tuple[int, ...]
     mean: FloatArray
     sd: FloatArray
     coefficients: FloatArray
@@ -137,7 +96,7 @@ class Residual:
 
     def factor(self, composition: Composition) -> FloatArray:
         """1 + residual, shape (n,)."""
-        scaled = _scaled(composition.values, self.mean, self.sd)
+        scaled = _scaled(composition.values[:, list(self.columns)], self.mean, self.sd)
         # not by BLAS, which rounds by the size of the batch
         found = self.constant + (scaled * self.coefficients).sum(axis=1)
         if self.alpha.any():
@@ -150,7 +109,7 @@ class Residual:
         """A JSON-able form that `from_dict` reads back."""
         arrays = {name: getattr(self, name).tolist() for name in ("mean", "sd", "coefficients", "rows", "alpha")}
         numbers = {name: getattr(self, name) for name in ("constant", "length", "low", "high", "gain")}
-        return {**arrays, **numbers}
+        return {"columns": [COMPOSITION[place] for place in self.columns], **arrays, **numbers}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Residual:
@@ -158,13 +117,14 @@ class Residual:
         mean, sd, coefficients, rows, alpha = (
             np.array(data[name], dtype=np.float64) for name in ("mean", "sd", "coefficients", "rows", "alpha")
         )
-        wide = len(COMPOSITION)
+        columns = tuple(COMPOSITION.index(str(name)) for name in data["columns"])
+        wide = len(columns)
         if any(array.shape != (wide,) for array in (mean, sd, coefficients)) or rows.shape != (len(alpha), wide):
             raise ValueError("a residual of another composition")
         constant, length, low, high, gain = (
             float(data[name]) for name in ("constant", "length", "low", "high", "gain")
         )
-        return cls(mean, sd, coefficients, constant, rows, alpha, length, low, high, gain)
+        return cls(columns, mean, sd, coefficients, constant, rows, alpha, length, low, high, gain)
 
 
 def fit_residual(
@@ -187,15 +147,35 @@ def fit_residual(
         drawn = np.sort(np.random.default_rng(0).permutation(len(base_ms))[:MOST_NETWORKS])
         composition = Composition(composition.values[drawn])
         base_ms, latency_ms, classes = base_ms[drawn], latency_ms[drawn], [classes[i] for i in drawn]
-    found = latency_ms / np.maximum(base_ms, _LEAST_MS) - 1.0
+    found = latency_ms / np.maximum(base_ms, LEAST_MS) - 1.0
     plain = (base_ms - latency_ms) / latency_ms
     names, of = np.unique(np.array(classes), return_inverse=True)
     if len(names) < LEAST_NETWORKS:
         return None, plain
-    prior = _Prior.of(composition.values)
     groups = [np.flatnonzero(of == group) for group in range(len(names))]
+    best: tuple[float, _Prior | None, tuple[float, float, float], FloatArray] = (_rms(plain), None, (0, 1, 1), plain)
+    for chosen in SETS:
+        prior = _Prior.of(composition.values, tuple(COMPOSITION.index(name) for name in chosen))
+        found_best = _best_of(prior, found, base_ms, latency_ms, groups)
+        if found_best[0] < (best[0] if best[1] is None else (1.0 - SET_WORTH) * best[0]):
+            best = (found_best[0], prior, *found_best[1:])
+    rms, taken, shape, errors = best
+    gain = 1.0 - rms / _rms(plain) if _rms(plain) else 0.0
+    if taken is None or gain < WORTH:
+        return None, plain
+    return taken.residual(found, *shape, gain), errors
+
+
+def _best_of(
+    prior: _Prior,
+    found: FloatArray,
+    base_ms: FloatArray,
+    latency_ms: FloatArray,
+    groups: Sequence[NDArray[np.intp]],
+) -> tuple[float, tuple[float, float, float], FloatArray]:
+    """(root mean square, (share curved, length, noise), errors of networks left out) of the best process of a prior."""
     bounds = _bounds_without(found, groups)
-    best: tuple[float, tuple[float, float, float] | None, FloatArray] = (_rms(plain), None, plain)
+    best: tuple[float, tuple[float, float, float], FloatArray] = (math.inf, (0.0, 1.0, 1.0), found)
     for curved, length in ((0.0, 1.0), *((c, reach) for c in _CURVED if c for reach in _LENGTHS)):
         covariance = prior.covariance(curved, length)
         for noise in _NOISES:
@@ -203,26 +183,24 @@ def fit_residual(
             errors = (base_ms * (1.0 + left_out) - latency_ms) / latency_ms
             if _rms(errors) < best[0]:
                 best = (_rms(errors), (curved, length, noise), errors)
-    rms, chosen, errors = best
-    gain = 1.0 - rms / _rms(plain) if _rms(plain) else 0.0
-    if chosen is None or gain < WORTH:
-        return None, plain
-    return prior.residual(found, *chosen, gain), errors
+    return best
 
 
 @dataclass(frozen=True, slots=True)
 class _Prior:
     """Networks in standard deviations of their composition, and how alike residuals are thought to be."""
 
+    columns: tuple[int, ...]
     mean: FloatArray
     sd: FloatArray
     rows: FloatArray
 
     @classmethod
-    def of(cls, values: FloatArray) -> _Prior:
+    def of(cls, values: FloatArray, columns: tuple[int, ...]) -> _Prior:
+        values = values[:, list(columns)]
         mean, sd = values.mean(axis=0), values.std(axis=0)
         sd[sd < 1e-9] = 1.0
-        return cls(mean, sd, _scaled(values, mean, sd))
+        return cls(columns, mean, sd, _scaled(values, mean, sd))
 
     def covariance(self, curved: float, length: float) -> FloatArray:
         """(n, n), relative to the prior variance."""
@@ -237,7 +215,9 @@ class _Prior:
         plane = (1.0 - curved) * (self.rows.T @ alpha) / self.rows.shape[1]
         low, high = float(min(found.min(), 0.0)), float(max(found.max(), 0.0))
         constant = _CONSTANT * float(alpha.sum())
-        return Residual(self.mean, self.sd, plane, constant, self.rows, curved * alpha, length, low, high, gain)
+        return Residual(
+            self.columns, self.mean, self.sd, plane, constant, self.rows, curved * alpha, length, low, high, gain
+        )
 
 
 def _scaled(values: FloatArray, mean: FloatArray, sd: FloatArray) -> FloatArray:

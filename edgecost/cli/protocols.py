@@ -22,8 +22,8 @@ TablesOption = typer.Option([], "--data", help="With --protocol: a table of devi
 ProtocolSourcesOption = typer.Option(None, "--sources", help="With --protocol: other sources, apart by commas.")
 ProtocolTargetsOption = typer.Option(None, "--targets", help="With --protocol: other targets, apart by commas.")
 SamplesOption = typer.Option(None, "--samples", help="With --protocol: architectures measured on each target.")
-SeedsOption = typer.Option(6, "--seeds", help="With --protocol: how many seeds.")
-OutOption = typer.Option(None, "--out", help="With --protocol: the JSON file to write.")
+SeedsOption = typer.Option(6, "--seeds", help="With --protocol or --left-out: how many seeds.")
+OutOption = typer.Option(None, "--out", help="With --protocol or --left-out: the JSON file to write.")
 
 
 def validate_protocol(

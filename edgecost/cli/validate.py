@@ -62,7 +62,7 @@ def validate(
         _cuts(results, target, gate, json_)
         return
     if left_out:
-        _left_out(results, target, seeds, gate, json_)
+        _left_out(results, target, seeds, out, gate, json_)
         return
     answer = closure(read_table(results), target, results if results.is_dir() else None)
     if results.is_dir() and not target:
@@ -76,13 +76,14 @@ def validate(
                 r["model"],
                 str(r["n"]) if not r["n_missing"] else f"{r['n'] - r['n_missing']} of {r['n']}",
                 *(_figure(r[k]) for k in ("mape", "rmspe", "within_5", "within_10", "kendall_tau", "spearman")),
-                _figure(None if r["covered"] is None else 100 * r["covered"]),
+                *(_figure(None if r[k] is None else 100 * r[k]) for k in ("regret_1", "regret_10", "covered")),
             )
             for r in answer["rows"]
         ]
-        scores = ("MAPE %", "RMSPE %", "within 5 %", "within 10 %", "Kendall", "Spearman", "covered %")
+        scores = ("MAPE %", "RMSPE %", "within 5 %", "within 10 %", "Kendall", "Spearman", "regret %",
+                  "of a tenth %", "covered %")  # fmt: skip
         columns = ("target", "model", "networks", *scores)
-        show_table("closure on held-out networks", columns, rows, right=range(2, 10))
+        show_table("closure on held-out networks", columns, rows, right=range(2, 12))
         _families(answer)
         for name, found in answer["verdicts"].items():
             typer.echo(_verdict(name, found, answer["repeats"][name]))
@@ -160,20 +161,21 @@ def _cuts(results: Path, targets: list[str], gate: float | None, json_: bool) ->
         raise typer.Exit(1)
 
 
-def _left_out(results: Path, targets: list[str], seeds: int, gate: float | None, json_: bool) -> None:
+def _left_out(results: Path, targets: list[str], seeds: int, out: Path | None, gate: float | None, json_: bool) -> None:
     from edgecost.report.predictors import summary
     from edgecost.stages.left_out import leave_out
+    from predictors.left_out import WELL_MEASURED
 
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {seeds}")
-    answer = leave_out(results, targets, seeds)
-    found = [(t, r) for t in answer["targets"] for r in summary(t["rows"]) if r["group"] == "all"]
+    answer = leave_out(results, targets, seeds, out)
+    found = [(t, r) for t in answer["targets"] for r in summary(t["rows"]) if r["group"] in ("all", WELL_MEASURED)]
     if json_:
         emit_json(answer)
     else:
         names = ("rmspe", "mape", "within_5", "within_10", "kendall_tau", "spearman", "regret_1", "regret_10",
                  "covered", "noise")  # fmt: skip
-        rows = [(_named(t), r["what"], r["model"], r["n"], *(_figure(r[name]) for name in names)) for t, r in found]
+        rows = [(_named(t), _what(r), r["model"], r["n"], *(_figure(r[name]) for name in names)) for t, r in found]
         columns = ("target", "left out", "model", "n", "RMSPE %", "MAPE %", "within 5 %", "within 10 %", "Kendall",
                    "Spearman", "regret %", "of a tenth %", "covered %", "noise %")  # fmt: skip
         show_table(f"each predicted by a fit without it, {seeds} seeds", columns, rows, right=range(3, 14))
@@ -183,6 +185,10 @@ def _left_out(results: Path, targets: list[str], seeds: int, gate: float | None,
     additive = [r["mape"] for _, r in found if r["what"] == "network" and r["model"] == "additive"]
     if gate is not None and not all(mape <= gate for mape in additive):
         raise typer.Exit(1)
+
+
+def _what(row: dict[str, Any]) -> str:
+    return row["what"] if row["group"] == "all" else f"{row['what']}, {row['group']}"
 
 
 def _named(target: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecost.report.figures import ACCENT, SOFT, WARM, new_plot
+from predictors.left_out import WELL_MEASURED
 
 if TYPE_CHECKING:
     from bokeh.layouts import GridPlot
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["PredictorsSection", "draw_predictors", "predictors_section"]
 
 _WHAT = {
-    "kernel": "kernels, a fold at a time",
-    "kind": "a kind of kernel at a time",
-    "family": "a family of kernels at a time",
-    "network": "networks, a fold of classes at a time",
+    "kernel": "kernels",
+    "kind": "kinds of kernels",
+    "family": "families",
+    "network": "networks",
 }
 _PERCENT = ("rmspe", "mape", "within_5", "within_10", "covered", "noise", "regret_1", "regret_10")
 _PLAIN = ("kendall_tau", "spearman")
@@ -58,9 +59,11 @@ def predictors_section(results: Path) -> PredictorsSection | None:
     for target in targets:
         name = f"{target['target']}{' (simulated)' if target['emulation'] == 'simulated' else ''}"
         for row in summary(target["rows"]):
-            shown = {"target": name, "what": _WHAT[row["what"]], "model": row["model"], "group": row["group"],
+            well = row["group"] == WELL_MEASURED
+            what = f"{row['what']}s, well measured" if well else _WHAT[row["what"]]
+            shown = {"target": name, "what": what, "model": row["model"], "group": row["group"],
                      "n": row["n"], **{k: _figure(row[k], row[f"{k}_sd"]) for k in (*_PERCENT, *_PLAIN)}}  # fmt: skip
-            if row["group"] == "all":
+            if row["group"] == "all" or well:
                 section.rows.append(shown)
             elif row["what"] == "kernel":
                 section.kinds.append(shown)

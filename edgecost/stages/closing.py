@@ -38,10 +38,11 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
 
     from edgecost.stages.choices import USUAL, choice_of, fit_chosen
     from edgecost.stages.repeats import Repeats, family_rows, repeats_of, verdict
+    from predictors.evaluate import ClosureRow, noise_floor, score, without_copies
     from predictors.evaluate import closure as evaluate
-    from predictors.evaluate import noise_floor, without_copies
     from predictors.measured import Measurements, model_points
     from predictors.models import standard_models
+    from predictors.proxies import BEST_SOURCE, best_source
 
     ids = [resolve_target(table, t) for t in targets] or sorted(t.id for t in table.targets)
     rows: list[dict[str, Any]] = []
@@ -67,6 +68,11 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
             models[HEADLINE_MODEL] = fit_chosen(table, target_id)[0]
         held_out = without_copies(model_points(table, target_id, "held_out"), measurements)
         found = evaluate(models, table, target_id, held_out)
+        proxy = best_source(table, target_id, held_out)
+        if proxy is not None:
+            said = score(proxy.predicted_ms, found.measured_ms[target_id])
+            line = ClosureRow(f"{BEST_SOURCE} ({proxy.source})", target_id, said)
+            rows.append(_percent(line.to_dict()))
         rows += [_percent(row.to_dict()) for row in found.rows]
         best = models[HEADLINE_MODEL].estimate_many([p.workload for p in held_out])
         isolated = found.predicted_ms[target_id].get(ISOLATED_MODEL, np.full(len(held_out), math.nan))

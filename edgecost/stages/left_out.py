@@ -22,13 +22,14 @@ FILE = "left_out.json"
 SCHEMA = 1
 
 
-def leave_out(results: Path, targets: Sequence[str], seeds: int) -> dict[str, Any]:
-    """Leave kernels and networks of every target out in turn, and write RESULTS/left_out.json.
+def leave_out(results: Path, targets: Sequence[str], seeds: int, out: Path | None = None) -> dict[str, Any]:
+    """Leave kernels and networks of every target out in turn, and write RESULTS/left_out.json, or `out`.
 
     Args:
         results: the folder of runs.
         targets: only these; all of the table otherwise.
         seeds: so many draws of folds.
+        out: another file to write.
 
     Raises:
         UnknownWorkload: no target has kernels or networks enough.
@@ -39,9 +40,33 @@ def leave_out(results: Path, targets: Sequence[str], seeds: int) -> dict[str, An
     found = [_of_target(table, target_id, seeds) for target_id in ids]
     if not any(target["rows"] for target in found):
         raise UnknownWorkload(" ".join(note for target in found for note in target["notes"]))
-    path = results / FILE
+    path = results / FILE if out is None else out
     write_json(path, {"schema": SCHEMA, "seeds": seeds, "targets": found})
     return {"file": str(path), "seeds": seeds, "targets": found}
+
+
+_DIGITS = 5
+
+
+def _measured(table: CostTable, target_id: str) -> list[dict[str, Any]]:
+    """The runs that a target's figures come from: when each began, and on what."""
+    run_ids = {row.run_id for row in table.rows(target_id)}
+    found = []
+    for source in sorted(Path(source) for source in table.sources):
+        if source.name in run_ids and (source / "run.json").is_file():
+            run = json.loads((source / "run.json").read_text(encoding="utf-8"))
+            facts = run.get("facts", {})
+            found.append(
+                {
+                    "run": source.name,
+                    "started": run.get("started", ""),
+                    "board": run.get("device", {}).get("description", ""),
+                    "processor": facts.get("cpu_model", ""),
+                    "cores": facts.get("logical_cores"),
+                    "runtimes": facts.get("runtimes", {}),
+                }
+            )
+    return found
 
 
 def _of_target(table: CostTable, target_id: str, seeds: int) -> dict[str, Any]:
@@ -68,15 +93,24 @@ def _of_target(table: CostTable, target_id: str, seeds: int) -> dict[str, Any]:
     return {
         "target": target_id,
         "emulation": emulation,
-        "rows": [row.to_dict() for row in rows],
+        "measured": _measured(table, target_id),
+        "rows": [_rounded(row.to_dict()) for row in rows],
         "points": {name: [_plain(p) for p in of] for name, of in points.items()},
         "notes": notes,
     }
 
 
 def _plain(point: Point) -> dict[str, Any]:
-    values = asdict(point)
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    return _rounded(asdict(point))
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Plain values, None for what is not finite; no more digits than a figure is worth, as there are thousands."""
+    return {k: _plain_value(v) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def _plain_value(value: float) -> float | None:
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
 def read_left_out(results: Path) -> list[dict[str, Any]]:
@@ -90,7 +124,8 @@ def read_left_out(results: Path) -> list[dict[str, Any]]:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] > SCHEMA:
             raise StorageError(f"{path} has schema {data['schema']}, newer than {SCHEMA}; update edgecost")
-        return [{n: one[n] for n in ("target", "emulation", "rows", "points", "notes")} for one in data["targets"]]
+        known = ("target", "emulation", "rows", "points", "notes")
+        return [{**{n: one[n] for n in known}, "measured": one.get("measured", [])} for one in data["targets"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from predictors.additive import AdditiveModel
 from predictors.base import CostModel
-from predictors.baselines import MacsModel, ParamsModel, RooflineModel
+from predictors.baselines import MacsModel, ParamsModel, RidgeModel, RooflineModel
 from predictors.chosen import ChosenCutModel
 from predictors.conformal import ConformalModel
 from predictors.lookup import TableModel
@@ -36,6 +36,11 @@ class TestTable(CostModelContract):
 class TestIsolatedTable(CostModelContract):
     def make(self) -> CostModel:
         return TableModel(isolated=True)
+
+
+class TestRidge(CostModelContract):
+    def make(self) -> CostModel:
+        return RidgeModel()
 
 
 class TestRoofline(CostModelContract):

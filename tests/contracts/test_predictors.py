@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from predictors.additive import AdditiveModel
-from predictors.baselines import MacsModel, ParamsModel, RooflineModel
+from predictors.baselines import MacsModel, ParamsModel, RidgeModel, RooflineModel
 from predictors.chosen import ChosenCutModel
 from predictors.conformal import ConformalModel
 from predictors.energy import EnergyModel, energies_of
@@ -48,6 +48,11 @@ class TestConformal(PredictorContract):
 class TestTable(PredictorContract):
     def make(self) -> Predictor:
         return TableModel()
+
+
+class TestRidge(PredictorContract):
+    def make(self) -> Predictor:
+        return RidgeModel()
 
 
 class TestRoofline(PredictorContract):

@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from predictors.candidates import BENT, REGRESSORS, choose
-from predictors.corrections import Correction, GaussianProcess, Trees
+from predictors.corrections import Correction, Trees
 from predictors.features import FEATURES, feature_matrix
+from predictors.process import GaussianProcess
 from predictors.regressors import NonNegativeRidge, Regressor
 from profiler.workloads.fusion import single
 
@@ -85,7 +86,7 @@ def test_trees_are_asked_as_scikit_learn_asks_them() -> None:
     rng = np.random.default_rng(0)
     inputs, errors = rng.normal(size=(60, 4)), rng.normal(size=60)
     trees = Trees("forest", trees=10)
-    trees._learn(inputs, errors, np.ones(60))
+    trees._learn(inputs, errors, np.ones(60), np.zeros(60))
     model = RandomForestRegressor(10, min_samples_leaf=2, max_features=0.5, random_state=0)
     model.fit(inputs, errors, sample_weight=np.ones(60))
     unseen = rng.normal(size=(40, 4))

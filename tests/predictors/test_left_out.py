@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from predictors.additive import AdditiveModel
 from predictors.base import CostModel
 from predictors.baselines import MacsModel
 from predictors.evaluate import regret, score, without_copies
-from predictors.left_out import Point, kernels_left_out, networks_left_out
+from predictors.left_out import WELL_MEASURED, Point, kernels_left_out, networks_left_out
 from predictors.measured import KernelPoint, Measurements, ModelPoint, model_points
 from predictors.sampling.shapes import ShapeSampler
 from predictors.sampling.typical import typical_blocks
@@ -55,6 +56,17 @@ def test_what_could_not_be_resolved_is_not_scored() -> None:
 
 def models() -> Mapping[str, CostModel]:
     return {"macs": MacsModel(), "additive": AdditiveModel()}
+
+
+def test_those_well_measured_are_scored_apart_and_beside_a_roofline() -> None:
+    some = points(0.01)
+    blurred = [replace(p, sd_ms=0.3 * p.latency_ms) for p in some[:6]]
+    rows, _ = kernels_left_out([*blurred, *some[6:]])
+    by = {(row.model, row.group): row for row in rows if row.what == "kernel"}
+    assert by["regressors", "all"].scores.n == by["roofline", "all"].scores.n == len(some)
+    assert by["regressors", WELL_MEASURED].scores.n == len(some) - 6
+    assert by["regressors", WELL_MEASURED].noise < 0.05 < by["regressors", "all"].noise
+    assert by["regressors", WELL_MEASURED].scores.rmspe < by["roofline", WELL_MEASURED].scores.rmspe
 
 
 def test_networks_are_predicted_without_their_copies() -> None:

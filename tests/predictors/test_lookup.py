@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from predictors.intervals import normal_quantile
-from predictors.kernel import KernelEstimate
+from predictors.kernel import KernelEstimate, KernelRegressor
 from predictors.lookup import KernelCosts, TableModel, add_up
+from predictors.measured import Measurements
 from predictors.population import count_matrix
 from profiler.tables.table import CostTable
 from profiler.workloads.build import WorkloadBuilder
@@ -99,3 +101,19 @@ def test_a_population_costs_what_its_members_do(table: CostTable) -> None:
     predicted = model.predict(some)
     assert np.isnan(predicted).any()
     np.testing.assert_allclose(model.price(population), predicted)
+
+
+def test_a_row_that_is_hardly_known_is_drawn_to_its_regressor(table: CostTable) -> None:
+    points = list(Measurements.from_table(table, TARGET.id).kernels)
+    sharp, blurred = points[0], replace(points[1], latency_ms=3.0 * points[1].latency_ms, sd_ms=points[1].latency_ms)
+    sharp = replace(sharp, beside_ms=0.0)
+    points[:2] = [sharp, blurred]
+    costs = KernelCosts.of(points)
+    costs.temper(points)
+    assert costs.rows[blurred.key][0] == blurred.latency_ms  # without a regressor nothing is known better
+    regressor = costs.regressor = KernelRegressor()
+    regressor.without = {sharp.key: (9.0, 0.1), blurred.key: (points[1].latency_ms / 3.0, 0.01 * blurred.sd_ms)}
+    costs.temper(points)
+    assert costs.rows[sharp.key] == (sharp.latency_ms, sharp.sd_ms)
+    assert costs.rows[blurred.key][0] == pytest.approx(blurred.latency_ms / 3.0, rel=0.01)
+    assert costs.rows[blurred.key][1] < 0.011 * blurred.sd_ms

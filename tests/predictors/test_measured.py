@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from predictors.measured import Measurements, content_sha256, model_points
+from predictors.measured import BESIDE_ERROR, Measurements, content_sha256, model_points
 from profiler.errors import UnknownWorkload
 from profiler.tables.table import CostTable
+from profiler.workloads.isolation import isolate
 from tests.contracts.simulated_target import TARGET, changed, simulated_table
 
 
@@ -37,6 +38,21 @@ def test_rows_become_points_in_ms(table: CostTable) -> None:
 def test_the_standard_error_gives_back_what_the_rounds_had(table: CostTable) -> None:
     for point in Measurements.from_table(table, TARGET.id).kernels:
         assert point.sd_ms == pytest.approx(0.02 * point.latency_ms)
+
+
+def test_what_stood_beside_a_kernel_blurs_it(table: CostTable) -> None:
+    found = Measurements.from_table(table, TARGET.id).kernels
+    beside = {p.key: isolate(p.kernel, TARGET.runtime, TARGET.precision).companions for p in found}
+    point = next(p for p in found if beside[p.key])
+    companion = beside[point.key][0]
+    row = replace(table.rows(TARGET.id, "kernel")[0], key=companion.key, label="add", latency_ns=7e6)
+    more = CostTable([*table.all_rows, row], {**table.workloads, companion.key: companion.workload}, table.targets)
+    points = {p.key: p for p in Measurements.from_table(more, TARGET.id).kernels}
+    blurred = points[point.key]
+    assert point.beside_ms == 0.0  # nothing known of what stood there
+    assert blurred.beside_ms == pytest.approx(7.0 * beside[point.key].count(companion))
+    assert blurred.doubt_ms == pytest.approx(math.hypot(point.sd_ms, BESIDE_ERROR * blurred.beside_ms))
+    assert blurred.sd_ms == point.sd_ms
 
 
 def test_the_spread_counts_where_the_interval_is_unknown_or_narrower(table: CostTable) -> None:

@@ -47,6 +47,6 @@ def test_what_cannot_be_imported_is_a_sentence(monkeypatch: pytest.MonkeyPatch) 
 
 def test_standard_models_are_fresh() -> None:
     first, second = standard_models(), standard_models()
-    assert list(first) == ["params", "macs", "roofline", "isolated table", "table", "additive"]
+    assert list(first) == ["params", "macs", "ridge", "roofline", "isolated table", "table", "additive"]
     assert not any(model.fitted for model in first.values())
     assert all(first[name] is not second[name] for name in first)

@@ -8,18 +8,10 @@ import numpy as np
 import pytest
 
 from predictors.additive import AdditiveModel
+from predictors.composition import COMPOSITION, Composition, compositions, population_composition
 from predictors.measured import Measurements, ModelPoint
 from predictors.population import count_matrix
-from predictors.residual import (
-    COMPOSITION,
-    Composition,
-    Residual,
-    _left_out,
-    _Prior,
-    compositions,
-    fit_residual,
-    population_composition,
-)
+from predictors.residual import Residual, _left_out, _Prior, fit_residual
 from profiler.workloads.fusion import cut
 from tests.contracts.simulated_target import TARGET, networks, simulated_table, true_kernel_ms, true_model_ms
 
@@ -80,7 +72,7 @@ def test_what_only_neighbours_have_is_learned_too() -> None:
 
 def test_leaving_a_class_out_is_the_same_as_fitting_without_it() -> None:
     rng = np.random.default_rng(2)
-    found, prior = rng.normal(size=12), _Prior.of(made().values[:12])
+    found, prior = rng.normal(size=12), _Prior.of(made().values[:12], tuple(range(9)))
     covariance, noise, group = prior.covariance(0.7, 0.5), 0.1, np.array([3, 4, 8])
     said = _left_out(covariance, found, noise, [group, np.delete(np.arange(12), group)])
     others = np.delete(np.arange(12), group)
@@ -148,3 +140,20 @@ def test_the_network_model_takes_it_up_and_says_so() -> None:
 
 def test_the_network_model_leaves_it_off_where_sums_close() -> None:
     assert AdditiveModel().fit_measurements(measurements(disturbed=False)).residual_ is None
+
+
+def test_a_finer_composition_is_taken_where_it_tells_more() -> None:
+    base = np.array([sum(COSTS[k.key] for k in kernels) for kernels in CUTS])
+    values = np.tile(made().values[:1], (len(base), 1))
+    rng = np.random.default_rng(0)
+    pointwise = rng.uniform(0.0, 0.5, len(base))
+    values[:, COMPOSITION.index("share_pointwise")] = pointwise
+    values[:, COMPOSITION.index("share_spatial")] = 0.5 - pointwise
+    classes = [str(i) for i in range(len(base))]
+    residual, errors = fit_residual(Composition(values), base, base * (1.0 + 0.5 * pointwise), classes)
+    assert residual is not None
+    assert COMPOSITION.index("share_pointwise") in residual.columns
+    assert np.abs(errors).max() < 0.02
+    coarse, _ = fit_residual(made(), base, base * (1.0 + 0.5 * made().values[:, DEPTHWISE]), classes)
+    assert coarse is not None
+    assert len(coarse.columns) <= 11
