@@ -34,6 +34,7 @@ def train_classifier(
     weight_decay: float = 5e-4,
     image_size: int = 32,
     threads: int | None = 1,
+    losses: list[float] | None = None,
 ) -> float:
     """Train a network from fresh weights and return its accuracy on the test images.
 
@@ -49,6 +50,7 @@ def train_classifier(
             learning rate is the peak.
         image_size: the network's input size; images are averaged down to it.
         threads: how many torch may use; None leaves it to torch. See `search.threads`.
+        losses: takes the cross-entropy of every step's batch before the step, in nats.
 
     Returns:
         the share of test images classified correctly, in [0, 1].
@@ -57,7 +59,7 @@ def train_classifier(
     if steps < 1 or batch_size < 2:
         raise ConfigError(f"training needs at least one step and two images a batch, not {steps} and {batch_size}")
     with torch_threads(threads):
-        _fit(module, images, steps, seed, batch_size, learning_rate, weight_decay, image_size)
+        _fit(module, images, steps, seed, batch_size, learning_rate, weight_decay, image_size, losses)
         return accuracy(module, shrink(images.test_images, image_size), images.test_labels)
 
 
@@ -70,6 +72,7 @@ def _fit(
     learning_rate: float,
     weight_decay: float,
     image_size: int,
+    losses: list[float] | None,
 ) -> None:
     import torch
 
@@ -93,6 +96,8 @@ def _fit(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
+        if losses is not None:
+            losses.append(float(loss.detach()))
 
 
 def accuracy(module: torch.nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

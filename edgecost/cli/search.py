@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from edgecost.cli.brief import trained
 from edgecost.cli.options import CostOption, ResultsOption, SeedOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 from edgecost.cli.s3nas import s3nas
@@ -103,3 +104,4 @@ def evrsnas(
 
 app.command("s3nas")(s3nas)
 app.command("scores")(scores_file)
+app.command("trained")(trained)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.stages.evrsnas.defaults import with_defaults, with_fitted
 from edgecost.stages.evrsnas.options import EvrsnasStudy, data_folder, settings_of
 from edgecost.stages.evrsnas.scores import as_whole, final_scores, known_scores, named_scores
 
@@ -70,7 +71,8 @@ def run_study(
         progress.message(f"{damaged} damaged rows of the score stores were moved to their quarantine; the rest is used")
     space = NasBench201()
     arrays = arrays_of(space)
-    known = known_scores(options, arrays)
+    known = with_fitted(known_scores(options, arrays), arrays)
+    options = with_defaults(options, known)
     named = named_scores(options, known)
     whole, final = as_whole(named), final_scores(options, known)
     own = own_targets(options, space)

@@ -17,6 +17,8 @@ __all__ = ["combined", "file_scores", "stored_scores"]
 Floats = NDArray[np.float64]
 
 _NAMES = ("arch_str", "architecture", "arch")
+_NO_SCORES = ("arch_index", "seconds", "images_seen")
+"""Columns of numbers that say where a row is from, or what it cost."""
 
 
 def stored_scores(folder: Path, arrays: SpaceArrays) -> dict[str, Floats]:
@@ -74,7 +76,7 @@ def file_scores(path: Path, arrays: SpaceArrays) -> dict[str, Floats]:
         raise ConfigError(f"{path} holds an architecture twice")
     scores: dict[str, Floats] = {}
     for name in frame.columns:
-        if name == names or name == "arch_index" or frame[name].dtype.kind not in "iuf":
+        if name == names or name in _NO_SCORES or frame[name].dtype.kind not in "iuf":
             continue
         if "_acc" in name or "accuracy" in name:
             raise ConfigError(f"{path}: {name!r} is an accuracy, which judges and never guides; leave it out")

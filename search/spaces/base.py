@@ -78,6 +78,11 @@ class SearchSpace(ABC):
         """The member of the isomorphism class that stands for all of it when the class is scored."""
         return arch
 
+    def essential(self, arch: Architecture) -> Architecture:
+        """The representative of the architecture without what does not carry anything from input to output, where a
+        space holds such: the network that is worth as much, with less of it."""
+        return self.representative(arch)
+
     def connected(self, arch: Architecture) -> bool:
         """Whether the network's output depends on its input; spaces that hold others say which."""
         self.check(arch)

@@ -115,6 +115,34 @@ class NasBench201(SearchSpace):
             first.setdefault(self.canonical(arch), arch)
         return first
 
+    def essential(self, arch: Architecture) -> Architecture:
+        """With "none" on every edge that nothing of the input reaches, or that leads nowhere.
+
+        A convolution of nothing is left out too, though its batch norm may learn a constant.
+        """
+        self.check(arch)
+        while True:
+            # the representative of what is left may again hold edges that carry nothing
+            found = self.representative(self._trimmed(arch))
+            if found == arch:
+                return found
+            arch = found
+
+    def _trimmed(self, arch: Architecture) -> Architecture:
+        ahead, back = [True, False, False, False], [False, False, False, True]
+        for node in (1, 2, 3):
+            edges = _NODE_EDGES[node - 1]
+            ahead[node] = any(ahead[_SOURCES[e]] and arch.choices[e] != _NONE for e in edges)
+        for node in (3, 2, 1):
+            for edge in _NODE_EDGES[node - 1]:
+                back[_SOURCES[edge]] |= back[node] and arch.choices[edge] != _NONE
+        kept = list(arch.choices)
+        for node in (1, 2, 3):
+            for edge in _NODE_EDGES[node - 1]:
+                if not (ahead[_SOURCES[edge]] and back[node]):
+                    kept[edge] = _NONE
+        return Architecture(self.name, tuple(kept))
+
     @property
     def edge_groups(self) -> tuple[int, ...]:
         """All edges of a cell are alike."""
