@@ -49,8 +49,8 @@ def _load(path: Path) -> tuple[ModelProto, bool]:
         if lacking:
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             raise ConfigError(
-                f"{path}: its external data are missing: it keeps weights in {lacking[0]}{more}, which has to lie in "
-                f"{path.parent}; copy it there too, or export the model as one file"
+                f"{path}: its external data are missing: it keeps {outside[lacking[0]]!r} in {lacking[0]}{more}, which "
+                f"has to lie in {path.parent}; copy it there too, or export the model as one file"
             )
         if outside:
             onnx.load_external_data_for_model(model, str(path.parent))
@@ -69,12 +69,12 @@ def _load(path: Path) -> tuple[ModelProto, bool]:
     return model, bool(outside)
 
 
-def _files_beside(model: ModelProto) -> list[str]:
-    """The names of the files that hold weights, as the model has them, each once."""
+def _files_beside(model: ModelProto) -> dict[str, str]:
+    """The names of the files that hold weights, as the model has them, and the last weight in each."""
     from onnx import external_data_helper
 
     tensors = (t for t in model.graph.initializer if external_data_helper.uses_external_data(t))
-    return list(dict.fromkeys(entry.value for t in tensors for entry in t.external_data if entry.key == "location"))
+    return {entry.value: t.name for t in tensors for entry in t.external_data if entry.key == "location"}
 
 
 def _put_in_order(graph: GraphProto) -> None:

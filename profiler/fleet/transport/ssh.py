@@ -94,9 +94,14 @@ class SSHTransport:
         try:
             with self._within(timeout_s, f"the input of {argv[0]!r}"):
                 channel.settimeout(timeout_s)
-                for start in range(0, len(stdin), _CHUNK_BYTES):
-                    channel.sendall(stdin[start : start + _CHUNK_BYTES])
-                channel.shutdown_write()
+                try:
+                    for start in range(0, len(stdin), _CHUNK_BYTES):
+                        channel.sendall(stdin[start : start + _CHUNK_BYTES])
+                    channel.shutdown_write()
+                except (OSError, EOFError):
+                    # a program that ended without reading all of it says by its status how it went
+                    if not channel.exit_status_ready() or channel.recv_exit_status() < 0:
+                        raise
             return collect(channel, self._link, argv[0], deadline)
         finally:
             close(channel)

@@ -40,6 +40,11 @@ def test_a_command_leaves_its_streams_and_status(transport: Transport) -> None:
     assert (result.exit_status, result.stdout, result.stderr, result.truncated) == (7, b"in\0put", b"err\n", False)
 
 
+def test_a_program_that_ends_before_reading_its_input_says_so_by_its_status(transport: Transport) -> None:
+    result = transport.run(["sh", "-c", "exec 0<&-; echo why >&2; exit 127"], timeout_s=30, stdin=bytes(8_000_000))
+    assert (result.exit_status, result.stderr) == (127, b"why\n")
+
+
 def test_arguments_are_never_interpreted(transport: Transport) -> None:
     words = ["$HOME", "a b", "`id`", "';"]
     assert transport.run(["printf", r"%s\n", *words], timeout_s=10).stdout.decode().splitlines() == words
