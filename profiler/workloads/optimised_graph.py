@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +30,7 @@ from profiler.workloads.fusion import Kernel, kernels_of_groups
 from profiler.workloads.graph import Op, Ref, Workload
 from profiler.workloads.transform import drop_noops, foldable_norms
 
-__all__ = ["OptimisedGraph", "OptimisedNode", "optimised_cut", "optimised_graph"]
+__all__ = ["OptimisedGraph", "OptimisedNode", "executed_nodes", "optimised_cut", "optimised_graph"]
 
 _PASSED_ON = frozenset(
     {"ReorderInput", "ReorderOutput", "Transpose", "Cast", "Identity", "QuantizeLinear", "DequantizeLinear"}
@@ -105,6 +106,16 @@ def optimised_graph(workload: Workload, precision: Precision) -> OptimisedGraph:
     """
     model, version = _optimised(lower(workload, "onnxruntime", precision), workload.name or workload.key)
     return _Reader(workload, model.graph).read(version)
+
+
+def executed_nodes(data: bytes) -> Counter[str]:
+    """How often each type of node occurs in the graph that ONNX Runtime executes of a file, conversions included.
+
+    Raises:
+        ArtefactError: the file does not load.
+    """
+    model, _ = _optimised(data, "the file")
+    return Counter(node.op_type for node in model.graph.node)
 
 
 def _optimised(data: bytes, what: str) -> tuple[Any, str]:

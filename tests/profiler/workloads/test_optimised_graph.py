@@ -11,11 +11,12 @@ import sample_workloads
 from profiler.errors import ArtefactError
 from profiler.fleet.targets import Precision
 from profiler.workloads import optimised_graph as module
+from profiler.workloads.artefacts import lower
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.fusion import cut
 from profiler.workloads.fusion_pairs import KINDS, in_context, pairs_of
 from profiler.workloads.graph import Workload
-from profiler.workloads.optimised_graph import OptimisedGraph, optimised_cut, optimised_graph
+from profiler.workloads.optimised_graph import OptimisedGraph, executed_nodes, optimised_cut, optimised_graph
 
 
 def everything() -> Workload:
@@ -59,6 +60,20 @@ def test_every_operator_is_found_in_the_node_that_runs_it() -> None:
     assert graph.version
     held = [i for node in graph.nodes for i in node.ops]
     assert sorted([*held, *graph.merged]) == list(workload.compute_ops)
+
+
+def test_executed_nodes_are_those_of_the_graph_and_the_conversions_between_them() -> None:
+    workload = everything()
+    counted = executed_nodes(lower(workload, "onnxruntime", "fp32"))
+
+    named = Counter(kind for node in optimised_graph(workload, "fp32").nodes for kind in node.op_types)
+    assert named <= counted
+    assert set(counted - named) <= {"ReorderInput", "ReorderOutput", "Transpose", "Cast", "Identity"}
+
+
+def test_a_file_that_is_none_has_no_executed_nodes() -> None:
+    with pytest.raises(ArtefactError, match="the file does not load"):
+        executed_nodes(b"no model")
 
 
 def test_int8_has_nodes_of_its_own_and_no_clamps() -> None:
