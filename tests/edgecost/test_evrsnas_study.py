@@ -15,6 +15,7 @@ from search.evrsnas.store import RmiStore
 from search.spaces import find_space
 
 QUICK = ("--seeds", "2", "--generations", "5", "--population", "10")
+ONE_DEVICE_QUICKLY = ("--device", "fpga", "--dataset", "cifar10", *QUICK, "--no-controls", "--no-ablations")
 
 
 def test_a_study_is_written_and_reported(run, data_dir, tmp_path):
@@ -89,17 +90,7 @@ def test_controls_of_another_file_and_a_finalists_round(run, data_dir, tmp_path,
 
 
 def test_the_penalty_has_three_forms(run, data_dir, tmp_path):
-    given = (
-        "--data",
-        str(data_dir),
-        "--device",
-        "fpga",
-        "--dataset",
-        "cifar10",
-        *QUICK,
-        "--no-controls",
-        "--no-ablations",
-    )
+    given = ("--data", str(data_dir), *ONE_DEVICE_QUICKLY)
     found = {}
     for form in ("relative", "absolute", "two-sided"):
         code, _, _ = run("study", "hw-evrsnas", *given, "--penalty-form", form, "--penalty", "0.5", "--out", form)
@@ -207,17 +198,7 @@ def test_a_damaged_store_is_told_and_the_rest_is_studied(run, data_dir, tmp_path
         ]
     )
     (tmp_path / "store" / "part-0000.parquet").write_bytes(b"no table")
-    given = (
-        "--data",
-        str(data_dir),
-        "--device",
-        "fpga",
-        "--dataset",
-        "cifar10",
-        *QUICK,
-        "--no-controls",
-        "--no-ablations",
-    )
+    given = ("--data", str(data_dir), *ONE_DEVICE_QUICKLY)
     code, _, err = run("study", "hw-evrsnas", *given, "--scores", "store", "--out", "s")
     assert code == 0, err
     assert "damaged rows" in err

@@ -53,7 +53,7 @@ def cells_of(options: EvrsnasStudy, space: NasBench201, own: Sequence[OwnTarget]
     if options.devices or not own:
         for index, dataset in enumerate(options.datasets or DATASETS):
             table = read_networks(options.table or options.data, dataset)
-            known = _devices(table, quantity)
+            known = table.devices_with(quantity)
             # what is named must be there; of all data sets, those after the first where it is
             strict = bool(options.datasets) or index == 0
             for device in options.devices or known:
@@ -86,12 +86,6 @@ def _of_device(
         return [Cell(costs, budget, table.dataset) for budget in PAPER_BUDGETS_MS]
     published = HELP_BUDGETS_MS.get(device, ()) if table.dataset == "cifar100" else ()
     return [*cells_by_quantile(costs, table.dataset), *(Cell(costs, budget, table.dataset) for budget in published)]
-
-
-def _devices(table: NetworkTable, cost: Quantity) -> list[str]:
-    import numpy as np
-
-    return [d for (d, q), c in table.columns.items() if q == cost and np.isfinite(c).any()]
 
 
 def own_targets(options: EvrsnasStudy, space: NasBench201) -> list[OwnTarget]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,7 +101,9 @@ def data_folder(given: Path | None) -> Path:
     Raises:
         ConfigError: where neither says.
     """
-    named = given or (Path(os.environ["EDGECOST_DATA"]) if os.environ.get("EDGECOST_DATA") else None)
+    from edgecost.stages import places
+
+    named = given or places.data_folder()
     if named is None:
         raise ConfigError("name the folder of measured public data with --data, or set EDGECOST_DATA")
     return named
