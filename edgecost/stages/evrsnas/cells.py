@@ -113,7 +113,7 @@ def own_targets(options: EvrsnasStudy, space: NasBench201) -> list[OwnTarget]:
 
 
 def _priced(model: CostModel | EnergyModel, space: NasBench201) -> NDArray[np.float64]:
-    """(n,) costs of the space by a model; they take a minute, and are kept under a name made of all they depend on."""
+    """(n,) costs of the space by a model; they take minutes, and are kept under a name made of all they depend on."""
     import io
 
     import numpy as np
