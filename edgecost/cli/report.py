@@ -19,6 +19,7 @@ def report(
 ) -> None:
     """Write the report of all runs, studies and verifications below a results folder.
 
+    Of a folder that holds no runs but validations of predictors, the report is a page of these.
     Example: edgecost report --results results/quickstart
     """
     from edgecost.report.build import write_report

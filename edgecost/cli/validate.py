@@ -20,12 +20,14 @@ from edgecost.cli.protocols import (
     TablesOption,
     validate_protocol,
 )
+from edgecost.cli.validate_options import check_options
 from profiler.errors import ConfigError
 
 __all__ = ["validate"]
 
 
 def validate(
+    context: typer.Context,
     target: list[str] = typer.Option([], "--target", "-t", help="Only these targets; all of the table otherwise."),
     results: Path = ResultsOption,
     gate: float | None = typer.Option(
@@ -55,6 +57,7 @@ def validate(
     from edgecost.stages.closing import closure
     from edgecost.stages.costs import write_json
 
+    check_options(context)
     if protocol is not None:
         validate_protocol(protocol, data, sources, targets, samples, seeds, out, json_)
         return
@@ -135,6 +138,7 @@ def _verdict(target: str, found: dict[str, Any], floor: dict[str, Any] | None) -
 
 
 def _cuts(results: Path, targets: list[str], gate: float | None, json_: bool) -> None:
+    from edgecost.report.formats import named
     from edgecost.stages.cuts import compare
 
     answer = compare(results, targets)
@@ -143,7 +147,7 @@ def _cuts(results: Path, targets: list[str], gate: float | None, json_: bool) ->
     else:
         rows = [
             (
-                _named(t), r["cut"], r["isolation"], r["parts"], r["missing"],
+                named(t), r["cut"], r["isolation"], r["parts"], r["missing"],
                 *(_figure(r[k]) for k in ("ratio", "fit_mape", "sum_mape", "mape", "within_5", "within_10",
                                           "kendall_tau")),
                 "chosen" if r["chosen"] else "",
@@ -162,6 +166,7 @@ def _cuts(results: Path, targets: list[str], gate: float | None, json_: bool) ->
 
 
 def _left_out(results: Path, targets: list[str], seeds: int, out: Path | None, gate: float | None, json_: bool) -> None:
+    from edgecost.report.formats import named
     from edgecost.report.predictors import summary
     from edgecost.stages.left_out import leave_out
     from predictors.left_out import WELL_MEASURED
@@ -175,7 +180,7 @@ def _left_out(results: Path, targets: list[str], seeds: int, out: Path | None, g
     else:
         names = ("rmspe", "mape", "within_5", "within_10", "kendall_tau", "spearman", "regret_1", "regret_10",
                  "covered", "noise")  # fmt: skip
-        rows = [(_named(t), _what(r), r["model"], r["n"], *(_figure(r[name]) for name in names)) for t, r in found]
+        rows = [(named(t), _what(r), r["model"], r["n"], *(_figure(r[name]) for name in names)) for t, r in found]
         columns = ("target", "left out", "model", "n", "RMSPE %", "MAPE %", "within 5 %", "within 10 %", "Kendall",
                    "Spearman", "regret %", "of a tenth %", "covered %", "noise %")  # fmt: skip
         show_table(f"each predicted by a fit without it, {seeds} seeds", columns, rows, right=range(3, 14))
@@ -189,10 +194,6 @@ def _left_out(results: Path, targets: list[str], seeds: int, out: Path | None, g
 
 def _what(row: dict[str, Any]) -> str:
     return row["what"] if row["group"] == "all" else f"{row['what']}, {row['group']}"
-
-
-def _named(target: dict[str, Any]) -> str:
-    return f"{target['target']}{' (simulated)' if target['emulation'] == 'simulated' else ''}"
 
 
 def _figure(value: float | None) -> str:

@@ -9,19 +9,23 @@ from edgecost.report import boards_figures, cuts_figures, figures, s3nas_figures
 from edgecost.report.collect import ReportData, collect
 from edgecost.report.predictors import draw_predictors
 from edgecost.report.spread import QUANTITIES
+from edgecost.report.templates import environment
+from edgecost.report.validation import validations, write_validations
 
 __all__ = ["render", "write_report"]
 
 
 def write_report(results: Path, out: Path) -> Path:
-    """Write the report of a results folder.
+    """Write the report of a results folder; of one without runs but with validations, the page of these.
 
     Raises:
-        ConfigError: when the folder holds no runs.
-        StorageError: when the file cannot be written.
+        StorageError: when the folder holds neither, or the file cannot be written.
     """
     from search.files import write_text
 
+    found = None if any(results.glob("*/*/run.json")) else validations(results)
+    if found is not None:
+        return write_validations(found, out)
     write_text(out, render(collect(results)))
     return out
 
@@ -83,14 +87,10 @@ def render(data: ReportData) -> str:
     """The HTML text; everything that came from a board or a file is escaped by the template."""
     from bokeh.embed import components
     from bokeh.resources import Resources
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     drawn = _draw(data)
     scripts, divs = components(drawn) if drawn else ("", {})
-    environment = Environment(
-        loader=PackageLoader("edgecost.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     plots = dict.fromkeys(("heat", "parity", "left_out", "course", "evaluations", "layers"), "") | divs
     library = Resources(mode="inline", components=["bokeh"]).render_js()
-    template = environment.get_template("template.html.j2")
+    template = environment().get_template("template.html.j2")
     return template.render(data=data, hw_evrsnas=data.hw_evrsnas, plots=plots, scripts=scripts, script_library=library)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.report.closure import closure_section
 from edgecost.report.cuts import CutsSection, cuts_section
+from edgecost.report.documents import read_document
 from edgecost.report.formats import figure_text, short_names
 from edgecost.report.hw_evrsnas import HwEvrsnasSection, hw_evrsnas_section
 from edgecost.report.predictors import PredictorsSection, predictors_section
 from edgecost.report.s3nas import S3nasSection, s3nas_section
 from edgecost.report.trust import TrustSection, trust_section
-from profiler.errors import StorageError
 
 if TYPE_CHECKING:
     from profiler.tables.table import CostTable
 
-__all__ = ["DISCLAIMERS", "ReportData", "collect"]
+__all__ = ["DISCLAIMERS", "ReportData", "collect", "disclaimer"]
 
 DISCLAIMERS = {
     "loopback": (
@@ -78,17 +77,6 @@ class ReportData:
     notes: list[str] = field(default_factory=list)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A file's object; None where there is no file, or another document in it (StorageError where it is damaged)."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read ({error}); make it again, or remove it") from None
-    return found if isinstance(found, dict) else None
-
-
 def collect(results: Path) -> ReportData:
     """Read a results folder.
 
@@ -107,11 +95,11 @@ def collect(results: Path) -> ReportData:
         created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
         version=__version__,
         host=_host(headers),
-        disclaimer=_disclaimer(headers.values()),
+        disclaimer=disclaimer(header["device"].get("emulation") for header in headers.values()),
         targets=targets,
         kernels=_kernels(table),
     )
-    closed = closure_section(table, _read(results / "closure.json"))
+    closed = closure_section(table, read_document(results / "closure.json"))
     data.parity, data.closure, data.notes = closed.parity, closed.rows, list(closed.notes)
     data.twice = closed.twice
     data.parity_titles, data.cards = closed.titles, [closed.card] if closed.card else []
@@ -136,15 +124,16 @@ def collect(results: Path) -> ReportData:
     return data
 
 
-def _disclaimer(headers: Iterable[dict[str, Any]]) -> str:
-    emulations = {header["device"].get("emulation") for header in headers}
-    return " ".join(text for name, text in DISCLAIMERS.items() if name in emulations)
+def disclaimer(emulations: Iterable[str | None]) -> str:
+    """What a report says first where such things stood in for boards; "" where boards were measured."""
+    found = set(emulations)
+    return " ".join(text for name, text in DISCLAIMERS.items() if name in found)
 
 
 def _run_headers(results: Path) -> dict[str, dict[str, Any]]:
     headers: dict[str, dict[str, Any]] = {}
     for path in sorted(results.glob("*/*/run.json")):
-        header = _read(path)
+        header = read_document(path)
         if header is not None and "target" in header and "device" in header:
             headers.setdefault(str(header.get("target_id", path.parent)), header)
     return headers
@@ -210,10 +199,10 @@ def _gate_card(trust: TrustSection) -> dict[str, str]:
 
 def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
     studies = sorted((results / "search").glob("*.json"), key=lambda p: p.stat().st_mtime)
-    verified = _read(results / "verify.json")
+    verified = read_document(results / "verify.json")
     named = Path(verified["study"]).name if verified else ""
     chosen = next((p for p in studies if p.name == named), studies[-1] if studies else None)
-    study = _read(chosen) if chosen else None
+    study = read_document(chosen) if chosen else None
     if study is None or "budget_ms" not in study:  # the section's figures are in ms
         return
     data.search = study
@@ -239,7 +228,7 @@ def _add_search(data: ReportData, table: CostTable, results: Path) -> None:
                 "tone": "good" if good else "bad",
             }
         )
-    _add_training(data, _read(results / "training.json"))
+    _add_training(data, read_document(results / "training.json"))
 
 
 def _layers(table: CostTable, study: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgecost.report.formats import figure_text
+from edgecost.report.formats import figure_text, named
 
 __all__ = ["CutsSection", "cuts_section"]
 
@@ -43,8 +43,8 @@ def cuts_section(results: Path) -> CutsSection | None:
 
     section = CutsSection()
     for target in read_comparison(results):
-        section.closures += [_closure(_name(target), row) for row in target["rows"]]
-        section.errors[_name(target)] = [_error(row) for row in target["rows"]]
+        section.closures += [_closure(named(target), row) for row in target["rows"]]
+        section.errors[named(target)] = [_error(row) for row in target["rows"]]
     for path in sorted((results / FOLDER).glob("*/*/fusion.json")):
         _add_verdicts(section, _read(path))
     return section if section.closures or section.verdicts else None
@@ -58,10 +58,6 @@ _SHOWN = (
 _DRAWN = {"pair": "pair", "verdict": "verdict", "share": "share", "low": "share_low", "high": "share_high"}
 
 
-def _name(target: dict[str, Any]) -> str:
-    return f"{target['target']}{' (simulated)' if target['emulation'] == 'simulated' else ''}"
-
-
 def _read(path: Path) -> dict[str, Any]:
     from profiler.errors import StorageError
 
@@ -69,7 +65,7 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         pairs = [{name: row[name] for name in _SHOWN} for row in found["pairs"]]
         told = {name: found.get(name) for name in ("threshold", "evidence", "rules_and_graph")}
-        return {"name": _name(found), "pairs": pairs, **told}
+        return {"name": named(found), "pairs": pairs, **told}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{path} holds no verdicts ({error!r}); `edgecost fusion` writes them") from None
 

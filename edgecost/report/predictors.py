@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecost.report.documents import told_as_damaged
 from edgecost.report.figures import ACCENT, SOFT, WARM, new_plot
+from edgecost.report.formats import named
 from predictors.left_out import WELL_MEASURED
 
 if TYPE_CHECKING:
     from bokeh.layouts import GridPlot
     from bokeh.plotting import figure as Figure  # noqa: N812 (bokeh's class is called figure)
 
-__all__ = ["PredictorsSection", "draw_predictors", "predictors_section"]
+__all__ = ["PredictorsSection", "covered", "draw_predictors", "predictors_section", "section_of", "summary"]
 
 _WHAT = {
     "kernel": "kernels",
@@ -50,19 +52,34 @@ def predictors_section(results: Path) -> PredictorsSection | None:
     Raises:
         StorageError: RESULTS/left_out.json cannot be read.
     """
-    from edgecost.stages.left_out import read_left_out
+    from edgecost.stages.left_out import COMMAND, FILE, WHAT, read_left_out
 
-    targets = read_left_out(results)
-    if not targets:
-        return None
+    with told_as_damaged(results / FILE, WHAT, COMMAND):
+        targets = read_left_out(results)
+        return section_of(targets) if targets else None
+
+
+def section_of(targets: Sequence[Mapping[str, Any]]) -> PredictorsSection:
+    """The section of targets as `edgecost.stages.left_out` reads them.
+
+    Raises:
+        KeyError, TypeError: where they are none.
+    """
     section = PredictorsSection()
     for target in targets:
-        name = f"{target['target']}{' (simulated)' if target['emulation'] == 'simulated' else ''}"
+        name = named(target)
         for row in summary(target["rows"]):
             well = row["group"] == WELL_MEASURED
             what = f"{row['what']}s, well measured" if well else _WHAT[row["what"]]
-            shown = {"target": name, "what": what, "model": row["model"], "group": row["group"],
-                     "n": row["n"], **{k: _figure(row[k], row[f"{k}_sd"]) for k in (*_PERCENT, *_PLAIN)}}  # fmt: skip
+            figures = {k: _figure(row[k], row[f"{k}_sd"]) for k in (*_PERCENT, *_PLAIN)}
+            shown = {
+                "target": name,
+                "what": what,
+                "model": row["model"],
+                "group": row["group"],
+                "n": _count(row),
+                **figures,
+            }
             if row["group"] == "all" or well:
                 section.rows.append(shown)
             elif row["what"] == "kernel":
@@ -81,7 +98,8 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault((row["what"], row["model"], row["group"]), []).append(row)
     found = []
     for (what, model, group), of in groups.items():
-        line: dict[str, Any] = {"what": what, "model": model, "group": group, "n": of[0]["n"], "seeds": len(of)}
+        line: dict[str, Any] = {"what": what, "model": model, "group": group, "n": of[0]["n"],
+                                "n_missing": max(row["n_missing"] for row in of), "seeds": len(of)}  # fmt: skip
         for name in (*_PERCENT, *_PLAIN):
             scale = 100.0 if name in _PERCENT else 1.0
             values = [scale * row[name] for row in of if row[name] is not None]
@@ -94,6 +112,11 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             )
         found.append(line)
     return found
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    n, missing = row["n"], row["n_missing"]
+    return f"{n - missing} of {n}" if missing else str(n)
 
 
 def _figure(value: float | None, sd: float | None) -> str:
@@ -117,11 +140,12 @@ def draw_predictors(section: PredictorsSection) -> GridPlot:
 def _source(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {n: [p[n] for p in points] for n in ("label", "measured_ms", "predicted_ms")}
     columns["residual"] = [100.0 * (p["predicted_ms"] / p["measured_ms"] - 1.0) for p in points]
-    columns["color"] = [ACCENT if _covered(p) else WARM for p in points]
+    columns["color"] = [ACCENT if covered(p) else WARM for p in points]
     return columns
 
 
-def _covered(point: Mapping[str, Any]) -> bool:
+def covered(point: Mapping[str, Any]) -> bool:
+    """Whether what was measured lies within the interval; a bound that is None there is infinite above."""
     low, high = point["low_ms"], point["high_ms"]
     return low is not None and low <= point["measured_ms"] and (high is None or point["measured_ms"] <= high)
 

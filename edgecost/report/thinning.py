@@ -1,4 +1,4 @@
-"""Long courses thinned for a page: the extremes of many short spells in place of every point."""
+"""Thinned for a page: of long courses the extremes of many short spells, of clouds what can be told apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Band", "band", "short", "spread_out"]
+__all__ = ["Band", "band", "one_a_cell", "short", "spread_out"]
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +61,25 @@ def spread_out(times: Floats, most: int) -> list[float]:
         width = (found[-1] - found[0]) / most
         found = found[np.flatnonzero(np.r_[True, np.diff((found - found[0]) // width) > 0])]
     return short(found[:most])
+
+
+def one_a_cell(xs: Floats, ys: Floats, cells: tuple[int, int]) -> NDArray[np.intp]:
+    """Which points to draw where others lie upon them: the first of every cell of a grid over them all.
+
+    Args:
+        xs, ys: (n,) finite, as an axis has them (logarithms where it is logarithmic).
+        cells: columns and rows of the grid.
+
+    Returns:
+        (m,) places, ascending.
+    """
+    if not len(xs):
+        return np.zeros(0, dtype=np.intp)
+    columns, rows = (
+        np.floor((values - values.min()) / (float(np.ptp(values)) or 1.0) * count).astype(np.int64)
+        for values, count in zip((xs, ys), cells, strict=True)
+    )
+    return np.sort(np.unique(columns * (cells[1] + 1) + rows, return_index=True)[1])
 
 
 def short(values: Floats) -> list[float]:

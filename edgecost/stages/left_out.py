@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from predictors.left_out import LeftOut, Point
     from profiler.tables.table import CostTable
 
-__all__ = ["FILE", "leave_out", "read_left_out"]
+__all__ = ["COMMAND", "FILE", "WHAT", "leave_out", "read_left_out", "read_left_out_file"]
 
 FILE = "left_out.json"
 SCHEMA = 1
+
+WHAT = "validation by leaving out"
+COMMAND = "edgecost validate --left-out"
+"""What a sentence calls such a file, and what writes it."""
 
 
 def leave_out(results: Path, targets: Sequence[str], seeds: int, out: Path | None = None) -> dict[str, Any]:
@@ -120,15 +124,20 @@ def read_left_out(results: Path) -> list[dict[str, Any]]:
         StorageError: the file cannot be read, or is no such file.
     """
     path = results / FILE
+    return read_left_out_file(path) if path.exists() else []
+
+
+def read_left_out_file(path: Path) -> list[dict[str, Any]]:
+    """The targets of a file that `leave_out` wrote.
+
+    Raises:
+        StorageError: it cannot be read, or is no such file.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] > SCHEMA:
             raise StorageError(f"{path} has schema {data['schema']}, newer than {SCHEMA}; update edgecost")
         known = ("target", "emulation", "rows", "points", "notes")
         return [{**{n: one[n] for n in known}, "measured": one.get("measured", [])} for one in data["targets"]]
-    except FileNotFoundError:
-        return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            f"{path} is no validation by leaving out ({error!r}); `edgecost validate --left-out` writes one"
-        ) from None
+        raise StorageError(f"{path} is no {WHAT} ({error!r}); `{COMMAND}` writes one") from None

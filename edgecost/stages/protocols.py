@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import finite_row, write_json
 from edgecost.stages.transferring import known_tables, parsed, pool_of
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from predictors.transfer.latencies import LatencyTable
     from predictors.transfer.validation.protocols import Protocol
 
-__all__ = ["run_protocol"]
+__all__ = ["COMMAND", "WHAT", "read_protocol", "run_protocol"]
 
 SCHEMA = 1
+
+WHAT = "validation of transfer"
+COMMAND = "edgecost validate --protocol NAME --out FILE"
+"""What a sentence calls such a file, and what writes it."""
 
 
 def run_protocol(
@@ -97,3 +102,22 @@ def _with_given_targets(protocol: Protocol, table: LatencyTable, asked: bool) ->
     if lacks_source or (missing and (asked or len(missing) == len(protocol.targets))):
         table.need((*protocol.sources, *missing), protocol.name)
     return replace(protocol, targets=tuple(t for t in protocol.targets if t not in missing)), missing
+
+
+def read_protocol(path: Path) -> dict[str, Any]:
+    """What `run_protocol` wrote to a file.
+
+    Raises:
+        StorageError: it cannot be read, or is no such file.
+    """
+    known = (
+        "protocol", "space", "sources", "targets", "missing_targets", "samples", "source_samples", "seeds", "level",
+        "published_mean_spearman", "published_by_target", "published_origin", "summary", "rows",
+    )  # fmt: skip
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] > SCHEMA:
+            raise StorageError(f"{path} has schema {data['schema']}, newer than {SCHEMA}; update edgecost")
+        return {name: data[name] for name in known}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is no {WHAT} ({error!r}); `{COMMAND}` writes one") from None

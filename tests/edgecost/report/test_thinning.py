@@ -1,4 +1,4 @@
-"""Thinned courses."""
+"""Thinned courses and clouds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edgecost.report.thinning import band, spread_out
+from edgecost.report.thinning import band, one_a_cell, spread_out
 
 
 def test_nothing_known_is_nothing_drawn() -> None:
@@ -47,3 +47,12 @@ def test_marks_are_spread_out() -> None:
     found = spread_out(np.r_[np.linspace(0, 1, 1000), 50.0, np.nan], 10)
     assert len(found) <= 10
     assert (found[0], found[-1]) == (0.0, 50.0)
+
+
+def test_of_points_in_one_cell_the_first_is_kept() -> None:
+    xs, ys = np.array([0.0, 10.0, 0.9, 9.9, 5.0]), np.array([0.0, 10.0, 0.9, 0.0, 5.0])
+    assert one_a_cell(xs, ys, (10, 10)).tolist() == [0, 1, 3, 4]
+    assert one_a_cell(xs, ys, (1000, 1000)).tolist() == [0, 1, 2, 3, 4]
+    # equal values span nothing
+    assert one_a_cell(np.ones(3), np.ones(3), (10, 10)).tolist() == [0]
+    assert one_a_cell(np.zeros(0), np.zeros(0), (10, 10)).tolist() == []
