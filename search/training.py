@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from profiler.workloads.builders.torch import WorkloadModule
 
-__all__ = ["accuracy", "logits_of", "train_classifier"]
+__all__ = ["accuracy", "learning_rate_at", "logits_of", "train_classifier"]
 
 _WARMUP = 0.2
 """Share of the steps over which the learning rate rises to its peak before it falls along a cosine."""
@@ -84,7 +84,7 @@ def _fit(
     optimiser = torch.optim.SGD(
         module.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, nesterov=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_at(step, steps))
     x = torch.from_numpy(shrink(images.train_images, image_size)).contiguous(memory_format=torch.channels_last)
     y = torch.from_numpy(images.train_labels)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -123,7 +123,8 @@ def logits_of(module: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
     return logits.expand(len(images), -1)
 
 
-def _rate(step: int, steps: int) -> float:
+def learning_rate_at(step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step, from 0: a linear warm-up, then a cosine to zero."""
     warm = max(1.0, _WARMUP * steps)
     if step < warm:
         return (step + 1) / (warm + 1)

@@ -54,9 +54,9 @@ def train_nominees(options: BriefOptions, progress: Progress | None = None) -> d
     from search.data import load_images
     from search.evrsnas.arrays import arrays_of
     from search.evrsnas.brief import BriefTrainer, BriefTraining
-    from search.evrsnas.brief_table import fill_brief_table
     from search.evrsnas.nominees import nominees
     from search.evrsnas.study_scores import combined
+    from search.evrsnas.trained_table import fill_table
     from search.spaces.nasbench201 import NasBench201
 
     if options.out.suffix != ".parquet":
@@ -71,7 +71,7 @@ def train_nominees(options: BriefOptions, progress: Progress | None = None) -> d
     images = load_images(str(options.data))
     trainer = BriefTrainer(space, how, images, options.seed)
     told = progress.message if progress else lambda line: None
-    table = fill_brief_table(options.out, trainer, [space.at(i) for i in positions], jobs=options.jobs, told=told)
+    table = fill_table(options.out, trainer, [space.at(i) for i in positions], jobs=options.jobs, told=told)
     # architectures that share all that matters share one training, and its cost
     trained = {space.essential(space.parse(name)): row for name, row in table.rows.items()}
     seconds = sum(row.seconds for row in trained.values())

@@ -76,6 +76,18 @@ class Learnt:
     images_seen: int
     seconds: float
 
+    def columns(self) -> dict[str, float | int]:
+        """As a row of a table of scores: `tse` is the negated loss, so that more is better."""
+        return {
+            "held_out": self.held_out, "tse": -self.loss, "trained_macs": self.macs, "images_seen": self.images_seen,
+            "seconds": self.seconds,
+        }  # fmt: skip
+
+    @classmethod
+    def of_columns(cls, row: dict[str, float]) -> Learnt:
+        """Back from such a row."""
+        return cls(row["held_out"], -row["tse"], int(row["trained_macs"]), int(row["images_seen"]), row["seconds"])
+
 
 class BriefTrainer:
     """Trains architectures of a space alike; a score is a function of the arguments and the architecture.
@@ -86,6 +98,8 @@ class BriefTrainer:
         images: the task; its test images are not looked at.
         seed: of the split, the weights and the order of the images.
     """
+
+    row = Learnt
 
     def __init__(self, space: SearchSpace, how: BriefTraining, images: ImageSet, seed: int) -> None:
         self.space, self.how, self.seed = space, how, seed

@@ -4,7 +4,7 @@ import torch
 
 from profiler.errors import ConfigError
 from profiler.workloads.builders.torch import WorkloadModule, module_weights
-from search.training import _batches, _rate, accuracy, train_classifier
+from search.training import _batches, accuracy, learning_rate_at, train_classifier
 
 ARCH = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
 CUT_OFF = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
@@ -62,11 +62,11 @@ def test_an_epoch_shows_every_image_once():
 
 
 def test_the_learning_rate_rises_and_falls_to_zero():
-    rates = [_rate(step, 100) for step in range(101)]
+    rates = [learning_rate_at(step, 100) for step in range(101)]
     assert max(rates) == rates[20] == 1.0
     assert rates[0] < 0.06
     assert rates[100] == pytest.approx(0.0)
-    assert _rate(0, 1) > 0
+    assert learning_rate_at(0, 1) > 0
 
 
 def test_no_steps_are_refused(space, toy_images):

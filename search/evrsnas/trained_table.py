@@ -1,13 +1,12 @@
-"""Scores by brief training as one Parquet file: a row an architecture, in the form that studies read.
+"""Scores for which networks are trained, as one Parquet file: a row an architecture, in the form that studies read.
 
     arch_str                          held_out   tse      trained_macs   images_seen   seconds
     |nor_conv_3x3~0|+|none~0|...      0.512      -1.184   6.2e6          23808         11.4
 
-`held_out` is the share of held-out images classified correctly, `tse` the negated loss of the last epoch, so that more
-is better; both are null where the training diverged. `trained_macs` are those of the network that was trained, without
-what does not reach the output. What all rows depend on stands in the file's metadata; filling the file
-again trains what is missing only, and what was trained is kept every few architectures, so that an interruption costs
-those at most.
+The columns are those of the trainer's rows (`search.evrsnas.brief.Learnt`, `search.evrsnas.distilling.Distilled`); of
+scores more is better, and they are null where the training diverged. What all rows depend on stands in the file's
+metadata; filling the file again trains what is missing only, and what was trained is kept every few architectures, so
+that an interruption costs those at most.
 """
 
 from __future__ import annotations
@@ -18,22 +17,56 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from profiler.errors import ConfigError, StorageError
-from search.evrsnas.brief import BriefTrainer, Learnt
 from search.files import write_bytes
-from search.spaces.base import Architecture
+from search.spaces.base import Architecture, SearchSpace
 
-__all__ = ["BriefTable", "fill_brief_table"]
+__all__ = ["Row", "TrainedTable", "Trainer", "fill_table"]
 
 _META = b"edgecost.brief"
 _NAMES = "arch_str"
-_SCORES = ("held_out", "tse")
+
+
+class Row(Protocol):
+    """What one training came to."""
+
+    def columns(self) -> dict[str, float | int]:
+        """By name; of scores more is better, NaN where the training diverged."""
+        ...
+
+    @classmethod
+    def of_columns(cls, row: dict[str, float]) -> Self:
+        """Back from these.
+
+        Raises:
+            KeyError: where one is missing.
+        """
+        ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Trainer(Protocol[R]):
+    """Trains architectures alike."""
+
+    space: SearchSpace
+    row: type[R]
+
+    @property
+    def identity(self) -> str:
+        """A digest of everything but the architecture that a row depends on."""
+        ...
+
+    def train(self, arch: Architecture) -> R:
+        """A row of one architecture."""
+        ...
 
 
 @dataclass
-class BriefTable:
+class TrainedTable(Generic[R]):
     """What a file holds, by architecture as people write it.
 
     Attributes:
@@ -44,10 +77,10 @@ class BriefTable:
 
     path: Path
     identity: str
-    rows: dict[str, Learnt]
+    rows: dict[str, R]
 
     @classmethod
-    def open(cls, path: Path, trainer: BriefTrainer) -> BriefTable:
+    def open(cls, path: Path, trainer: Trainer[R]) -> TrainedTable[R]:
         """What is there already, which is nothing where there is no file.
 
         Raises:
@@ -61,9 +94,9 @@ class BriefTable:
         try:
             table: Any = pq.read_table(path)
             identity = json.loads((table.schema.metadata or {})[_META])["identity"]
-            rows = {row[_NAMES]: _read(row) for row in table.to_pylist()}
+            rows = {row[_NAMES]: trainer.row.of_columns(_figures(row)) for row in table.to_pylist()}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"{path} cannot be read as scores by brief training ({error}): name another") from None
+            raise StorageError(f"{path} cannot be read as scores by training ({error}): name another") from None
         if identity != trainer.identity:
             raise ConfigError(f"{path} holds scores of another training, seed or other images: name another file")
         return cls(path, identity, rows)
@@ -73,30 +106,27 @@ class BriefTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = list(self.rows.values())
-        columns: dict[str, Any] = {
-            _NAMES: list(self.rows),
-            "held_out": pa.array([r.held_out for r in rows], pa.float64(), from_pandas=True),
-            "tse": pa.array([-r.loss for r in rows], pa.float64(), from_pandas=True),
-            "trained_macs": pa.array([r.macs for r in rows], pa.int64()),
-            "images_seen": pa.array([r.images_seen for r in rows], pa.int64()),
-            "seconds": pa.array([r.seconds for r in rows], pa.float64()),
-        }
+        rows = [row.columns() for row in self.rows.values()]
+        columns: dict[str, Any] = {_NAMES: list(self.rows)}
+        for name in rows[0] if rows else ():
+            # a NaN is no figure: null says so in every reader
+            kind = pa.int64() if isinstance(rows[0][name], int) else pa.float64()
+            columns[name] = pa.array([row[name] for row in rows], kind, from_pandas=True)
         table = pa.table(columns).replace_schema_metadata({_META: json.dumps({"identity": self.identity})})
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
         write_bytes(self.path, buffer.getvalue())
 
 
-def fill_brief_table(
+def fill_table(
     path: Path,
-    trainer: BriefTrainer,
+    trainer: Trainer[R],
     architectures: Sequence[Architecture],
     *,
     jobs: int = 1,
     portion: int = 4,
     told: Callable[[str], None] = lambda line: None,
-) -> BriefTable:
+) -> TrainedTable[R]:
     """Train what the file lacks, in the order given.
 
     Architectures that differ in nothing that reaches the output are trained once, and each has a row.
@@ -110,7 +140,7 @@ def fill_brief_table(
         told: hears of every portion.
 
     Raises:
-        ConfigError: as `BriefTable.open`, for numbers below one, or an architecture that is not connected.
+        ConfigError: as `TrainedTable.open`, for numbers below one, or an architecture that is not connected.
         StorageError: where the file cannot be read or written.
     """
     from joblib import Parallel, delayed
@@ -118,7 +148,7 @@ def fill_brief_table(
     if jobs < 1 or portion < 1:
         raise ConfigError(f"processes and portions are at least 1, not {jobs} and {portion}")
     space = trainer.space
-    table = BriefTable.open(path, trainer)
+    table = TrainedTable.open(path, trainer)
     essence = {space.describe(arch): space.essential(arch) for arch in architectures}
     known = {space.essential(space.parse(name)): row for name, row in table.rows.items()}  # type: ignore[attr-defined]
     lacking = [arch for arch in dict.fromkeys(essence.values()) if arch not in known]
@@ -132,13 +162,12 @@ def fill_brief_table(
     return table
 
 
-def _take(table: BriefTable, essence: dict[str, Architecture], known: dict[Architecture, Learnt]) -> None:
+def _take(table: TrainedTable[R], essence: dict[str, Architecture], known: dict[Architecture, R]) -> None:
     fresh = {name: known[arch] for name, arch in essence.items() if name not in table.rows and arch in known}
     if fresh:
         table.rows |= fresh
         table.write()
 
 
-def _read(row: dict[str, Any]) -> Learnt:
-    held_out, tse = (math.nan if row[name] is None else float(row[name]) for name in _SCORES)
-    return Learnt(held_out, -tse, int(row["trained_macs"]), int(row["images_seen"]), float(row["seconds"]))
+def _figures(row: dict[str, Any]) -> dict[str, float]:
+    return {name: math.nan if value is None else float(value) for name, value in row.items() if name != _NAMES}

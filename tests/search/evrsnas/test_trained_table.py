@@ -5,8 +5,8 @@ import pytest
 from profiler.errors import ConfigError, StorageError
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.brief import BriefTrainer, BriefTraining, Learnt
-from search.evrsnas.brief_table import BriefTable, fill_brief_table
 from search.evrsnas.study_scores import file_scores
+from search.evrsnas.trained_table import TrainedTable, fill_table
 
 WITH_DEAD = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
 DEAD_END = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|skip_connect~1|none~2|"
@@ -34,18 +34,18 @@ def parsed(space, *texts):
 
 
 def test_what_differs_in_nothing_that_matters_is_trained_once(space, trainer, tmp_path):
-    table = fill_brief_table(tmp_path / "t.parquet", trainer, parsed(space, WITH_DEAD, OTHER, DEAD_END))
+    table = fill_table(tmp_path / "t.parquet", trainer, parsed(space, WITH_DEAD, OTHER, DEAD_END))
     assert len(trainer.asked) == 2
     assert table.rows[WITH_DEAD] == table.rows[DEAD_END] != table.rows[OTHER]
 
 
 def test_filling_again_trains_what_is_missing_only(space, trainer, tmp_path):
     path = tmp_path / "t.parquet"
-    first = fill_brief_table(path, trainer, parsed(space, OTHER))
-    fill_brief_table(path, trainer, parsed(space, OTHER, WITH_DEAD))
-    fill_brief_table(path, trainer, parsed(space, DEAD_END))
+    first = fill_table(path, trainer, parsed(space, OTHER))
+    fill_table(path, trainer, parsed(space, OTHER, WITH_DEAD))
+    fill_table(path, trainer, parsed(space, DEAD_END))
     assert len(trainer.asked) == 2
-    again = BriefTable.open(path, trainer)
+    again = TrainedTable.open(path, trainer)
     assert set(again.rows) == {OTHER, WITH_DEAD, DEAD_END}
     assert again.rows[OTHER] == first.rows[OTHER]
 
@@ -58,13 +58,13 @@ def test_an_interruption_costs_a_portion_at_most(space, trainer, tmp_path):
         raise Stop
 
     with pytest.raises(Stop):
-        fill_brief_table(tmp_path / "t.parquet", trainer, parsed(space, OTHER, WITH_DEAD), portion=1, told=told)
-    assert list(BriefTable.open(tmp_path / "t.parquet", trainer).rows) == [OTHER]
+        fill_table(tmp_path / "t.parquet", trainer, parsed(space, OTHER, WITH_DEAD), portion=1, told=told)
+    assert list(TrainedTable.open(tmp_path / "t.parquet", trainer).rows) == [OTHER]
 
 
 def test_a_study_reads_it_and_costs_are_no_scores(space, trainer, tmp_path):
     path = tmp_path / "t.parquet"
-    table = fill_brief_table(path, trainer, parsed(space, OTHER, WITH_DEAD))
+    table = fill_table(path, trainer, parsed(space, OTHER, WITH_DEAD))
     arrays = arrays_of(space)
     found = file_scores(path, arrays)
     assert set(found) == {"held_out", "tse", "trained_macs"}
@@ -75,20 +75,20 @@ def test_a_study_reads_it_and_costs_are_no_scores(space, trainer, tmp_path):
 
 def test_a_diverged_training_is_kept_and_has_no_score(space, trainer, tmp_path):
     trainer.asked += ["x"] * 60
-    fill_brief_table(tmp_path / "t.parquet", trainer, parsed(space, OTHER))
-    row = BriefTable.open(tmp_path / "t.parquet", trainer).rows[OTHER]
+    fill_table(tmp_path / "t.parquet", trainer, parsed(space, OTHER))
+    row = TrainedTable.open(tmp_path / "t.parquet", trainer).rows[OTHER]
     assert math.isnan(row.held_out)
-    fill_brief_table(tmp_path / "t.parquet", trainer, parsed(space, OTHER))
+    fill_table(tmp_path / "t.parquet", trainer, parsed(space, OTHER))
     assert len(trainer.asked) == 61
 
 
 def test_another_training_is_refused_and_a_broken_file_said(space, trainer, toy_images, tmp_path):
     path = tmp_path / "t.parquet"
-    fill_brief_table(path, trainer, parsed(space, OTHER))
+    fill_table(path, trainer, parsed(space, OTHER))
     with pytest.raises(ConfigError, match="another training, seed or other images"):
-        fill_brief_table(path, BriefTrainer(space, SMALL, toy_images, 1), parsed(space, OTHER))
+        fill_table(path, BriefTrainer(space, SMALL, toy_images, 1), parsed(space, OTHER))
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(StorageError, match="cannot be read as scores by brief training"):
-        fill_brief_table(path, trainer, parsed(space, OTHER))
+    with pytest.raises(StorageError, match="cannot be read as scores by training"):
+        fill_table(path, trainer, parsed(space, OTHER))
     with pytest.raises(ConfigError, match="at least 1"):
-        fill_brief_table(tmp_path / "u.parquet", trainer, parsed(space, OTHER), jobs=0)
+        fill_table(tmp_path / "u.parquet", trainer, parsed(space, OTHER), jobs=0)
