@@ -254,8 +254,23 @@ class AdditiveModel(CostModel):
         )
 
     def price(self, population: Population) -> FloatArray:
-        """Latencies in ms of a whole population from its kernel counts, shape (n,), NaN where a cost is missing."""
+        """Latencies in ms of a whole population from its counts of fused kernels, shape (n,), NaN where a cost is
+        missing.
+
+        Raises:
+            ConfigError: before `fit`, and where fused kernels were not counted.
+        """
         self._check_fitted()
+        fused = population.under("fused")
+        if fused is None:
+            raise ConfigError(
+                f"the {self.name} model adds fused kernels up, and of the population {population.cut} ones were "
+                'counted; count it under the cut "fused" as well'
+            )
+        return self._price(fused)
+
+    def _price(self, population: Population) -> FloatArray:
+        """The same of a population whose kernels are those that are added up."""
         costs_ms = self.costs_.costs_ms(population.kernels)
         base_ms = self.overhead_.total(price(population, costs_ms), population.n_kernels)
         if self.residual_ is None:

@@ -38,6 +38,7 @@ from profiler.workloads.graph import Workload
 if TYPE_CHECKING:
     from predictors.population import Population
     from profiler.tables.table import CostTable
+    from profiler.workloads.cuts import Cut
 
 __all__ = ["CostModel", "PartCost", "Prediction", "Source"]
 
@@ -224,6 +225,11 @@ class CostModel(Predictor):
         """`estimate` for several workloads at once, which is faster than one by one."""
         self._check_fitted()
         return [replace(p, level=self.level) for p in self._estimate(list(workloads))]
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """The cuts under which `price` has to be given a population for it to say what `predict` says."""
+        return ("fused",)
 
     def price(self, population: Population) -> NDArray[np.float64]:
         """Latencies in ms of a whole population from its kernel counts, shape (n,), NaN where a cost is missing.

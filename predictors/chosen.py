@@ -2,9 +2,10 @@
 
 What a comparison of cuts measures beyond fused kernels in chains are the kernels of some networks. A network of which
 a kernel has no figure of its own under the chosen cut and isolation is predicted as ever, by fused kernels in chains
-and regressors for those without a row; so are whole populations, of which only the fused kernels are counted. And so is
-every network where the networks fitted on, each left out in turn, come out nearer as ever: the usual model has more of
-them to learn from, which may outweigh a better cut. `Prediction.interval` says which it was.
+and regressors for those without a row. And so is every network where the networks fitted on, each left out in turn,
+come out nearer as ever: the usual model has more of them to learn from, which may outweigh a better cut.
+`Prediction.interval` says which it was. Whole populations are priced likewise, each workload by the chosen cut where it
+was wholly measured so, if they are counted under both cuts (`cuts`, `Population.beside`).
 """
 
 from __future__ import annotations
@@ -128,14 +129,26 @@ class ChosenCutModel(AdditiveModel):
             f"the target's {self.cut} ones, {self.isolation}"
         )
 
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """See `CostModel`."""
+        self._check_fitted()
+        return ("fused",) if self.outdone_ or self.cut == "fused" else ("fused", self.cut)
+
     def price(self, population: Population) -> NDArray[np.float64]:
-        """Latencies in ms of a whole population from its counts of fused kernels, shape (n,), NaN where a cost is
-        missing: by the chosen isolation where all of a workload's kernels have it and kernels are cut as ever, and as
-        ever otherwise."""
+        """Latencies in ms of a whole population from its kernel counts, shape (n,), NaN where a cost is missing: by the
+        chosen cut and isolation where all of a workload's kernels were measured so, and as ever otherwise. One that is
+        not counted under the chosen cut is priced as ever throughout.
+
+        Raises:
+            ConfigError: as of `AdditiveModel`.
+        """
+        self._check_fitted()
         usual = self.usual_.price(population)
-        if self.cut != "fused" or self.outdone_:
+        counted = None if self.outdone_ else population.under(self.cut)
+        if counted is None:
             return usual
-        chosen = super().price(population)
+        chosen = self._price(counted)
         return np.where(np.isfinite(chosen), chosen, usual)
 
     def state(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from predictors.measured import MIN_FIT_MODELS, Measurements
 from predictors.population import Population
 from predictors.recipes import fresh_copy, plain_recipe, recipe_of_plain
 from profiler.errors import ConfigError
+from profiler.workloads.cuts import Cut
 from profiler.workloads.graph import Workload
 
 __all__ = ["ConformalModel"]
@@ -76,6 +77,12 @@ class ConformalModel(CostModel):
     def _estimate(self, workloads: Sequence[Workload]) -> list[Prediction]:
         factor = conformal_quantile(self.scores_, self.level)
         return [self._stretched(p, factor) for p in self.inner_.estimate_many(workloads)]
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """See `CostModel`: those of the other model."""
+        self._check_fitted()
+        return self.inner_.cuts
 
     def price(self, population: Population) -> NDArray[np.float64]:
         """See `CostModel`: the intervals are this model's, the values those of the other."""

@@ -22,6 +22,7 @@ from profiler.workloads.graph import Workload
 if TYPE_CHECKING:
     from predictors.population import Population
     from profiler.tables.table import CostTable
+    from profiler.workloads.cuts import Cut
 
 __all__ = ["WrappedModel"]
 
@@ -68,6 +69,16 @@ class WrappedModel(Predictor):
         """
         self._check_fitted()
         return self._inner.predict(workloads)
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """As `CostModel.cuts`.
+
+        Raises:
+            ConfigError: before `fit`.
+        """
+        self._check_fitted()
+        return self._inner.cuts
 
     def price(self, population: Population) -> NDArray[np.float64]:
         """As `CostModel.price`, in the unit of the cost.

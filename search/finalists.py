@@ -6,6 +6,7 @@ trained to the end; every answer carries the number of steps and the note on the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Finalist:
     Attributes:
         role: "winner", "random" (a random architecture within the budget) or "reference" (ResNet-20).
         name: how people write it.
-        accuracy: the share of test images classified correctly.
+        accuracy: the share of test images classified correctly; NaN where the training diverged.
         macs: multiply-accumulates of the network that was trained.
         cost_ms: Psi; NaN for the reference, which is no member of the space.
     """
@@ -49,7 +50,7 @@ class Finalist:
         return {
             "role": self.role,
             "name": self.name,
-            "accuracy_pct": 100 * self.accuracy,
+            "accuracy_pct": null_if_not_finite(100 * self.accuracy),
             "macs_m": self.macs / 1e6,
             "predicted_ms": null_if_not_finite(self.cost_ms),
         }
@@ -127,5 +128,5 @@ def train_finalists(
     for role, name, workload, cost_ms in runners:
         reached = train_classifier(build_module(workload), images, steps, seed, image_size=image_size, threads=threads)
         finalists.append(Finalist(role, name, reached, workload.macs, cost_ms))
-        advance(f"{role}: {100 * reached:.1f} %")
+        advance(f"{role}: " + ("diverged" if math.isnan(reached) else f"{100 * reached:.1f} %"))
     return tuple(finalists)

@@ -25,7 +25,7 @@ from search.evrsnas.evolution import CostFunction, EvolutionConfig, ScoreFunctio
 from search.evrsnas.records import Evaluation, EvolutionResult, Generation
 from search.evrsnas.reference import Reference, read_reference, trained_reference
 from search.evrsnas.scores import ScoreStore, StoredScorer
-from search.evrsnas.scoring import RmiScorer, check_classes, preset
+from search.evrsnas.scoring import RmiScorer, check_classes, check_images, preset
 from search.files import write_text
 from search.spaces import find_space
 from search.spaces.base import SearchSpace
@@ -236,8 +236,9 @@ def read_study(path: Path) -> StudyResult:
 def _scorer(
     config: SearchConfig, space: SearchSpace, images: ImageSet, cache_dir: Path, progress: StudyProgress | None
 ) -> tuple[StoredScorer, ScoreStore, dict[str, Any]]:
-    reference = _reference(config, images, cache_dir)
     how = preset(config.preset)
+    check_images(images, how, config.seed)
+    reference = _reference(config, images, cache_dir)
     scorer = RmiScorer(space, how, reference, images, config.seed)
     check_classes(scorer.batch, how)
     store = ScoreStore(cache_dir / "scores.jsonl")

@@ -53,14 +53,24 @@ def train_classifier(
         losses: takes the cross-entropy of every step's batch before the step, in nats.
 
     Returns:
-        the share of test images classified correctly, in [0, 1].
+        the share of test images classified correctly, in [0, 1]; NaN where the training diverged, since a network
+        whose answers are no numbers names one class for all images and is right by chance.
     """
     batch_size = min(batch_size, len(images.train_labels))
     if steps < 1 or batch_size < 2:
         raise ConfigError(f"training needs at least one step and two images a batch, not {steps} and {batch_size}")
     with torch_threads(threads):
         _fit(module, images, steps, seed, batch_size, learning_rate, weight_decay, image_size, losses)
+        if not _is_finite(module):
+            return math.nan
         return accuracy(module, shrink(images.test_images, image_size), images.test_labels)
+
+
+def _is_finite(module: torch.nn.Module) -> bool:
+    """Whether all weights and running statistics are finite numbers; the module is put into eval mode."""
+    import torch
+
+    return all(bool(torch.isfinite(tensor).all()) for tensor in module.eval().state_dict().values())
 
 
 def _fit(

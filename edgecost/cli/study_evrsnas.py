@@ -28,7 +28,9 @@ def hw_evrsnas(
         help="A store of RMI scores, or a table with a column arch_str; may be repeated. Without, MACs are the score.",
     ),
     score: str = typer.Option(
-        "", "--score", help="The score searched by; several joined by + for their mean rank [default: phi+macs]."
+        "", "--score",
+        help="The score searched by; several joined by + for their mean rank [default: phi_fit+live_macs, phi+macs or "
+        "macs, the first that --scores is enough for].",
     ),
     final_score: str = typer.Option("", "--final-score", help="The score that finalists are ranked by, named alike."),
     finalists: int = typer.Option(0, "--finalists", min=0, help="How many of the best of a search are ranked anew."),

@@ -269,7 +269,7 @@ def _add_training(data: ReportData, training: dict[str, Any] | None) -> None:
     if winner is not None:
         card = {
             "label": "winner's test accuracy",
-            "value": f"{winner['accuracy_pct']:.1f} %",
+            "value": "diverged" if winner["accuracy_pct"] is None else f"{winner['accuracy_pct']:.1f} %",
             "detail": training["data"],
             "tone": "",
         }

@@ -3,13 +3,13 @@ published figures, winners that were measured, ablations, rank correlations, wha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgecost.report.hw_evrsnas_charts import charts_of
+from profiler.errors import StorageError
 
 __all__ = ["HwEvrsnasSection", "hw_evrsnas_section", "section_of"]
 
@@ -36,21 +36,22 @@ class HwEvrsnasSection:
 
 
 def hw_evrsnas_section(results: Path) -> HwEvrsnasSection | None:
-    """The section of a results folder; None where no study was made, or its file cannot be read."""
+    """The section of a results folder; None where no study was made.
+
+    Raises:
+        StorageError: where a study's file is damaged.
+    """
+    from edgecost.stages.evrsnas.files import read_fbnet, read_study
+
     folder = results / "hw-evrsnas"
-    study, fbnet = _read(folder / "study.json"), _read(folder / "study-fbnet.json")
+    study, fbnet = read_study(folder), read_fbnet(folder)
     try:
         return None if study is None else section_of(study, fbnet)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"the study in {folder} lacks what the report shows of it ({error!r}); make it again by "
+            "`edgecost study hw-evrsnas`, or remove it"
+        ) from None
 
 
 def section_of(data: Mapping[str, Any], fbnet: Mapping[str, Any] | None = None) -> HwEvrsnasSection:

@@ -62,9 +62,10 @@ def _phi(space: SearchSpace, images: ImageSet, cache: Path, phi: Phi, store: Rmi
     from search.evrsnas.filling import FillingScorer
     from search.evrsnas.reference import trained_reference
     from search.evrsnas.references import reference_for
-    from search.evrsnas.scoring import RmiScorer, check_classes, preset
+    from search.evrsnas.scoring import RmiScorer, check_classes, check_images, preset
 
     how = preset(phi.preset)
+    check_images(images, how, phi.seed)
     if store is None and phi.reference is None:
         scorer = RmiScorer(space, how, trained_reference(images, phi.seed, cache), images, phi.seed)
     else:

@@ -80,7 +80,7 @@ def fit_chosen(table: CostTable, target_id: str) -> tuple[AdditiveModel, str]:
         return fitted, f"closure chose {cut} kernels, {isolation}, for {target_id}; {usual} all the same: {error}"
     return model, (
         f"kernels are {cut} and {isolation}, as closure chose for {target_id}; networks that were not wholly measured "
-        "so, and whole populations under another cut than the fused one, go by fused kernels in chains"
+        "so, and those of S3NAS under another cut than the fused one, go by fused kernels in chains"
     )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecost.stages.evrsnas.defaults import with_defaults, with_fitted
+from edgecost.stages.evrsnas.defaults import default_score, with_fitted
+from edgecost.stages.evrsnas.files import KIND, STUDY
 from edgecost.stages.evrsnas.options import EvrsnasStudy, data_folder, settings_of
 from edgecost.stages.evrsnas.scores import as_whole, final_scores, known_scores, named_scores
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWERS", "REPORT", "STUDY", "EvrsnasStudy", "data_folder", "known_scores", "named_scores", "run_study"]
 
-STUDY = "study.json"
 ANSWERS = "answers.parquet"
 REPORT = "report.html"
 SCATTER = 400
@@ -47,7 +47,7 @@ def run_study(
 
     Raises:
         ConfigError: where data are missing or do not fit together, or a budget lies below the cheapest network.
-        StorageError: where a file cannot be written.
+        StorageError: where a file cannot be written, or the folder holds a damaged one that the page shows.
         DeviceError, MeasurementError: where a board or a measurement fails.
     """
     from edgecost.report.hw_evrsnas_page import write_page
@@ -66,16 +66,16 @@ def run_study(
 
     started = time.perf_counter()
     check_writable(out / STUDY)
+    fbnet = read_fbnet(out)
     damaged = quarantined(options.scores)
     if damaged and progress:
         progress.message(f"{damaged} damaged rows of the score stores were moved to their quarantine; the rest is used")
     space = NasBench201()
     arrays = arrays_of(space)
     known = with_fitted(known_scores(options, arrays), arrays)
-    options = with_defaults(options, known)
-    named = named_scores(options, known)
+    named = named_scores(options.score or default_score(known), known)
     whole, final = as_whole(named), final_scores(options, known)
-    own = own_targets(options, space)
+    own = own_targets(options, space, progress)
     cells = cells_of(options, space, own)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells))
     benchmarks = {dataset: read_benchmark(options.data, dataset) for dataset in datasets}
@@ -96,7 +96,7 @@ def run_study(
     simulated = simulated_targets(own, options.results) if options.results and own else ""
     answer = {
         "schema": 2,
-        "kind": "hw-evrsnas-study",
+        "kind": KIND,
         "sentence": "; ".join(part for part in told if part) + simulated,
         "score": next(iter(named)),
         "settings": {**settings_of(options), "datasets": datasets},
@@ -123,7 +123,7 @@ def run_study(
     answer["wall_s"] = round(time.perf_counter() - started, 2)
     write_answers(out / ANSWERS, judged)
     write_study(out / STUDY, answer)
-    write_page(answer, out / REPORT, read_fbnet(out))
+    write_page(answer, out / REPORT, fbnet)
     return {**answer, "file": str(out / STUDY)}
 
 

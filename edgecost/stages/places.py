@@ -13,6 +13,7 @@ __all__ = [
     "check_writable",
     "data_folder",
     "fleet_root",
+    "kernel_counts",
     "predictor_cache",
     "results_root",
     "wheel_cache",
@@ -27,6 +28,11 @@ def fleet_root() -> Path:
 def artefact_cache() -> Path:
     """Lowered models, content-addressed; safe to delete."""
     return Path(".edgecost") / "artefacts"
+
+
+def kernel_counts() -> Path:
+    """How often every network of a space runs which kernel; safe to delete."""
+    return Path(".edgecost") / "kernel-counts"
 
 
 def predictor_cache() -> Path:

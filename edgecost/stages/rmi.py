@@ -82,7 +82,7 @@ def fill_store(options: RmiOptions, progress: Progress | None = None) -> dict[st
     from search.evrsnas.engines import check_engine, parse_engine
     from search.evrsnas.filling import open_networks, sample_classes
     from search.evrsnas.references import reference_for
-    from search.evrsnas.scoring import RmiScorer, check_classes, preset
+    from search.evrsnas.scoring import RmiScorer, check_classes, check_images, preset
     from search.evrsnas.store import RmiStore
 
     started = time.perf_counter()
@@ -102,6 +102,7 @@ def fill_store(options: RmiOptions, progress: Progress | None = None) -> dict[st
     )
     store = RmiStore(options.store)
     images = load_images(image_source(options.data))
+    check_images(images, how, options.seed)
     reference = reference_for(options.reference, images, options.seed, options.store / "references", options.data)
     scorer = RmiScorer(space, how, reference, images, options.seed, options.device)
     check_classes(scorer.batch, how)

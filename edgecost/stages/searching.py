@@ -173,7 +173,9 @@ def train_finalists(
         advance=progress.message if progress else lambda label: None,
     )
     rows = [named(f.to_dict(), unit) for f in found]
-    shown = ", ".join(f"{r['role']} {r['accuracy_pct']:.1f} %" for r in rows)
+    shown = ", ".join(
+        f"{r['role']} " + ("diverged" if r["accuracy_pct"] is None else f"{r['accuracy_pct']:.1f} %") for r in rows
+    )
     sizes = (
         f"networks of the space reduced to {macro['channels']} channels and {macro['cells_per_stage']} cells a stage"
         if "channels" in macro

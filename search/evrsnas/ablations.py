@@ -189,8 +189,7 @@ def guided_regret(scores: Floats, cells: Sequence[Cell], benchmark: Benchmark, l
     scored classes meet; and how many those are. Equal scores share the mean of their accuracies. None for none."""
     arrays, found = benchmark.arrays, []
     for cell in cells:
-        with np.errstate(invalid="ignore"):
-            inside = np.isfinite(scores) & (cell.costs.values <= cell.budget)
+        inside = np.isfinite(scores) & cell.costs.within(cell.budget)
         if len(np.unique(arrays.classes[inside])) < least:
             continue
         top = inside & (scores == scores[inside].max())

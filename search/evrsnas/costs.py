@@ -75,6 +75,11 @@ class SpaceCosts:
         head = f"{self.arrays.space.name} {self.device} {self.unit}".encode()
         return hashlib.sha256(head + self.values.tobytes()).hexdigest()[:32]
 
+    def within(self, budget: float) -> NDArray[np.bool_]:
+        """(n,) whether there is a cost and it meets a budget."""
+        found: NDArray[np.bool_] = self.known & (self.values <= budget)
+        return found
+
     def check_budget(self, budget: float) -> None:
         """Raise ConfigError where not even the cheapest architecture meets a budget."""
         usable = self.values[self.known & self.arrays.connected]

@@ -55,11 +55,6 @@ class Point:
         """w * (stages - phi) + (1 - w) * cross-entropy."""
         return rmi_weight * (len(self.rmis) - self.phi) + (1 - rmi_weight) * self.cross_entropy
 
-    @property
-    def finite(self) -> bool:
-        """Whether every figure is a finite number."""
-        return math.isfinite(self.phi) and math.isfinite(self.cross_entropy)
-
 
 @dataclass(frozen=True, slots=True)
 class Course:

@@ -33,7 +33,7 @@ class Benchmark:
     Attributes:
         arrays: the space.
         dataset: their data set.
-        accuracy: (n,) test accuracy after 200 epochs in per cent, the mean over training seeds.
+        accuracy: (n,) test accuracy after 200 epochs in per cent, the mean over training seeds; none is missing.
     """
 
     arrays: SpaceArrays
@@ -47,13 +47,11 @@ class Benchmark:
             ConfigError: where nothing meets the budget.
         """
         costs.check_budget(budget)
-        inside = np.where(costs.known, costs.values, np.inf) <= budget
-        return int(np.where(inside & np.isfinite(self.accuracy), self.accuracy, -np.inf).argmax())
+        return int(np.where(costs.within(budget), self.accuracy, -np.inf).argmax())
 
     def mean_within(self, costs: SpaceCosts, budget: float) -> float:
         """The mean accuracy of all that meet the budget: what a random feasible architecture is expected to reach."""
-        inside = np.where(costs.known, costs.values, np.inf) <= budget
-        return float(np.nanmean(self.accuracy[inside]))
+        return float(self.accuracy[costs.within(budget)].mean())
 
 
 def read_benchmark(path: Path, dataset: str) -> Benchmark:

@@ -40,8 +40,7 @@ def nominees(cells: Sequence[Cell], score: NDArray[np.float64], count: int) -> l
 
 def _best(cell: Cell, score: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     arrays = cell.costs.arrays
-    with np.errstate(invalid="ignore"):
-        inside = np.flatnonzero(np.isfinite(score) & (cell.costs.values <= cell.budget))
+    inside = np.flatnonzero(np.isfinite(score) & cell.costs.within(cell.budget))
     ordered = inside[np.argsort(-score[inside], kind="stable")]
     _, first = np.unique(arrays.classes[ordered], return_index=True)
     best: NDArray[np.int64] = arrays.representatives[ordered[np.sort(first)[:count]]]

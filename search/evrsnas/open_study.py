@@ -31,7 +31,7 @@ from search.evrsnas.evolution import (
     evolve,
     pick_best,
 )
-from search.evrsnas.records import Evaluation
+from search.evrsnas.records import Evaluation, null_if_not_finite
 from search.evrsnas.study import OWN, QUANTILES
 from search.spaces.base import Architecture, SearchSpace
 from search.spaces.fbnet import FBNet
@@ -247,26 +247,30 @@ class OpenStudy:
         if found is None:
             return {**row, **dict.fromkeys(names), "feasible": False, "seconds": seconds}
         best, evaluations = found
-        score = float(self.score([best.architecture])[0])
+        # a control's answer, found by another score, may have none of the study's: its training may diverge
+        score = null_if_not_finite(self.score([best.architecture])[0])
         told = (self.space.describe(best.architecture), score, best.cost_ms, best.violation, evaluations)
         return {**row, **dict(zip(names, told, strict=True)), "feasible": best.feasible, "seconds": seconds}
 
 
 def open_summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a device and method: mean score of the answers within their budgets, mean share of the budget that they
-    take, how many are flagged infeasible, and how many are called feasible and are not."""
+    """One row a device and method: mean score of the answers within their budgets and how many of these have none, mean
+    share of the budget that they take, how many are flagged infeasible, and how many are called feasible and are
+    not."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["device"], row["method"]), []).append(row)
     lines = []
     for (device, method), own in groups.items():
         good = [row for row in own if row["feasible"]]
+        scores = [row["score"] for row in good if row["score"] is not None]
         counted = [row["evaluations"] for row in own if row["evaluations"] is not None]
         lines.append(
             {
                 "device": device,
                 "method": method,
-                "score": fmean(row["score"] for row in good) if good else None,
+                "score": fmean(scores) if scores else None,
+                "unscored": len(good) - len(scores),
                 "cost_share": fmean(row["cost"] / row["budget"] for row in good) if good else None,
                 "answers": len(own),
                 "infeasible": len(own) - len(good),

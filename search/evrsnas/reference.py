@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, TrainingDiverged
 from profiler.workloads.build import WorkloadBuilder
 from profiler.workloads.graph import Ref, Workload
 from search.data import ImageSet
@@ -134,6 +135,9 @@ def trained_reference(
     """ResNet-20 trained on an image set from a seed, or read back from `cache_dir` where that was done before.
 
     The cache's file is named by everything the weights depend on; a damaged one is trained and written anew.
+
+    Raises:
+        TrainingDiverged: where its weights are no finite numbers; nothing is kept.
     """
     from profiler.workloads.builders.torch import build_module, module_weights
 
@@ -150,6 +154,12 @@ def trained_reference(
             pass  # a cache is made anew when it cannot be read
     module = build_module(workload)
     reached = train_classifier(module, images, steps, seed)
+    if math.isnan(reached):
+        raise TrainingDiverged(
+            f"ResNet-20 as the reference diverged when it was trained on {images.name}: take another seed, or name "
+            "weights with --reference FILE.npz",
+            steps,
+        )
     weights = module_weights(module)
     if path is not None:
         buffer = io.BytesIO()

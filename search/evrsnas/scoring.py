@@ -41,6 +41,7 @@ __all__ = [
     "RmiScorer",
     "ScorePreset",
     "check_classes",
+    "check_images",
     "draw_batch",
     "preset",
     "score_of",
@@ -82,19 +83,48 @@ class Batch:
     targets: tuple[NDArray[np.float64], ...]
 
 
+def check_images(images: ImageSet, how: ScorePreset, seed: int) -> None:
+    """Whether a batch can be had at all, asked before a reference is trained; which it is, the reference says.
+
+    Raises:
+        ConfigError: where there are too few images, or all of them or of those drawn are of one class.
+    """
+    n = len(images.train_labels)
+    if n and len(np.unique(images.train_labels)) < 2:
+        raise ConfigError(
+            f"the training images of {images.name} are of one class only, so that there is nothing to tell apart: "
+            "give images of two classes or more"
+        )
+    if n < how.batch_size:
+        raise ConfigError(f"{images.name} has {n} training images, fewer than the batch of {how.batch_size}")
+    pool = _pool(images, how, seed)
+    if _asks_for_labels(how) and len(np.unique(images.train_labels[pool])) < 2:
+        raise ConfigError(
+            f"the {len(pool)} of {n} training images of {images.name} that seed {seed} draws, among which the batch is "
+            "chosen, are of one class only: give more images of the others, or take another seed"
+        )
+
+
+def _pool(images: ImageSet, how: ScorePreset, seed: int) -> NDArray[np.int64]:
+    """Positions of the training images among which the batch is chosen, ascending."""
+    n = len(images.train_labels)
+    return np.sort(np.random.default_rng(seed).choice(n, size=min(how.pool, n), replace=False))
+
+
+def _asks_for_labels(how: ScorePreset) -> bool:
+    """phi as initialised does not, and is had on any batch."""
+    return how.steps > 0 or how.kind == "mixed_loss"
+
+
 def draw_batch(images: ImageSet, reference: ReferenceModel, how: ScorePreset, seed: int) -> Batch:
     """Draw `how.pool` training images by `seed` and choose the batch among them.
 
     Raises:
-        ConfigError: where there are too few images or all are of one class, the reference's loss is not finite,
-            or it does not give three feature maps that tell images apart.
+        ConfigError: as of `check_images`; and where the reference's loss is not finite, or it does not give three
+            feature maps that tell images apart.
     """
-    n = len(images.train_labels)
-    if n and len(np.unique(images.train_labels)) < 2:
-        raise ConfigError(f"the training images of {images.name} are of one class only: there is nothing to tell apart")
-    if n < how.batch_size:
-        raise ConfigError(f"{images.name} has {n} training images, fewer than the batch of {how.batch_size}")
-    pool = np.sort(np.random.default_rng(seed).choice(n, size=min(how.pool, n), replace=False))
+    check_images(images, how, seed)
+    pool = _pool(images, how, seed)
     losses = reference.losses(images.train_images[pool], images.train_labels[pool])
     indices = pool[choose_batch(losses, images.train_labels[pool], how.batch_size, how.balanced)]
     chosen = images.train_images[indices]
@@ -111,11 +141,8 @@ def draw_batch(images: ImageSet, reference: ReferenceModel, how: ScorePreset, se
 
 
 def check_classes(batch: Batch, how: ScorePreset) -> None:
-    """Raise ConfigError where a batch is of one class, on which a network learns nothing but that class.
-
-    phi as initialised asks for no labels, and is had on any batch.
-    """
-    if (how.steps or how.kind == "mixed_loss") and len(np.unique(batch.labels)) < 2:
+    """Raise ConfigError where a batch is of one class, on which a network learns nothing but that class."""
+    if _asks_for_labels(how) and len(np.unique(batch.labels)) < 2:
         raise ConfigError(
             f"the reference finds {len(batch.labels)} images of one class the easiest, so that the batch is of one "
             "class only: choose it class by class (a balanced preset), or take another seed or a better reference"

@@ -29,7 +29,7 @@ def stored_scores(folder: Path, arrays: SpaceArrays) -> dict[str, Floats]:
     diverged.
 
     Raises:
-        ConfigError: where there is no store, or none of its classes is of the space.
+        ConfigError: where there is no store, none of its classes is of the space, or none has a score.
     """
     from search.evrsnas.store import existing_store
 
@@ -50,6 +50,11 @@ def stored_scores(folder: Path, arrays: SpaceArrays) -> dict[str, Floats]:
                 own[classes[name]] = np.mean(values)
         if np.isfinite(own).any():
             scores[f"phi {identity[:8]} {step}"] = arrays.scores(own)
+    if not scores:
+        raise ConfigError(
+            f"the score store {folder} holds no score: the training of every architecture diverged; score with another "
+            "preset"
+        )
     return scores
 
 

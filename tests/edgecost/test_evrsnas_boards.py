@@ -10,6 +10,7 @@ import pytest
 from edgecost.stages.evrsnas.boards import beside_measured, board_sentence
 from edgecost.stages.evrsnas.cells import OwnTarget
 from predictors.base import Prediction
+from profiler.errors import StorageError
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.costs import SpaceCosts
 from search.spaces import find_space
@@ -92,8 +93,17 @@ def test_what_was_measured_is_kept(own, tmp_path):
     path = tmp_path / "measured-board-onnxruntime-fp32-t1.json"
     kept = json.loads(path.read_text())
     assert (kept["target"], len(kept["networks"])) == (TARGET, 3)
-    path.write_text("{")
-    assert all(r["measured"] is None for r in beside_measured(answers(), own, SPACE, tmp_path, "hw-evrsnas"))
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"networks": []}', '{"networks": {"a": 1}}'])
+def test_a_damaged_file_of_measurements_speaks_before_anything_is_measured(own, tmp_path, damaged):
+    path = tmp_path / "measured-board-onnxruntime-fp32-t1.json"
+    path.write_text(damaged)
+    board = Board({}, [])
+    with pytest.raises(StorageError, match=r"measured-board.*remove it and measure again with --measure"):
+        beside_measured(answers(), own, SPACE, tmp_path, "hw-evrsnas", board)
+    assert board.asked == []
+    assert path.read_text() == damaged
 
 
 def test_a_study_without_targets_has_no_table(tmp_path):

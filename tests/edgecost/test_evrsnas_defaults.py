@@ -1,21 +1,29 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from edgecost.stages.evrsnas.defaults import with_defaults, with_fitted
-from edgecost.stages.evrsnas.options import EvrsnasStudy
+from edgecost.stages.evrsnas.defaults import PREFERRED, default_score, with_fitted
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.judging import macs_and_params
+from search.evrsnas.surrogate import FITTED, LIVE_MACS
 from search.spaces import find_space
 
 
-def test_the_fitted_phi_is_searched_by_where_it_is_known_and_no_score_is_named():
-    plain = EvrsnasStudy(Path())
-    assert with_defaults(plain, ("macs", "phi", "phi_fit", "live_macs")).score == "phi_fit+live_macs"
-    assert with_defaults(plain, ("macs", "phi", "live_macs")) == plain
-    asked = EvrsnasStudy(Path(), score="phi")
-    assert with_defaults(asked, ("phi", "phi_fit")) == asked
+@pytest.mark.parametrize(
+    ("known", "searched_by"),
+    [
+        (("macs", "phi", "phi_fit", "live_macs"), "phi_fit+live_macs"),
+        (("macs", "phi_fit", "live_macs"), "phi_fit+live_macs"),
+        (("macs", "phi", "phi_fit"), "phi+macs"),
+        (("macs", "phi", "live_macs"), "phi+macs"),
+        (("macs", "params", "naswot"), "macs"),
+    ],
+)
+def test_the_best_score_that_is_wholly_known_is_searched_by(known, searched_by):
+    assert default_score(known) == searched_by
+
+
+def test_the_fitted_phi_and_macs_go_by_their_own_names():
+    assert PREFERRED[0] == f"{FITTED}+{LIVE_MACS}"
 
 
 def test_a_sample_of_trained_scores_makes_a_score_of_the_space():

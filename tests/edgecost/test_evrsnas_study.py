@@ -7,7 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from edgecost.report.hw_evrsnas import hw_evrsnas_section
+from edgecost.stages.evrsnas.defaults import default_score
+from edgecost.stages.evrsnas.files import read_fbnet, read_study
 from edgecost.stages.evrsnas_study import EvrsnasStudy, known_scores, named_scores
+from profiler.errors import StorageError
 from profiler.tables.formats.hwnasbench_networks import read_networks
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.parts import ScoreRow
@@ -117,6 +120,37 @@ def test_fbnet_is_studied_by_scores_and_costs(run, data_dir, tmp_path):
     assert "not public" in (tmp_path / "r/hw-evrsnas/report.html").read_text()
 
 
+DAMAGED = ["{", "[]", '{"kind": "another"}', b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_studies_speak_and_missing_ones_are_none(tmp_path, content):
+    assert (read_study(tmp_path), read_fbnet(tmp_path)) == (None, None)
+    for name, read in (("study.json", read_study), ("study-fbnet.json", read_fbnet)):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(StorageError, match=rf"{name}.*make it again.*or remove it"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", '{"kind": "hw-evrsnas-study"}', '{"kind": "hw-evrsnas-study", "summary": 1}'])
+def test_the_report_does_not_pass_over_a_damaged_study(tmp_path, content):
+    folder = tmp_path / "hw-evrsnas"
+    folder.mkdir()
+    assert hw_evrsnas_section(tmp_path) is None
+    (folder / "study.json").write_text(content)
+    with pytest.raises(StorageError, match=r"hw-evrsnas.*make it again by `edgecost study hw-evrsnas`, or remove it"):
+        hw_evrsnas_section(tmp_path)
+
+
+def test_a_damaged_study_of_fbnet_is_told_before_anything_is_searched(run, tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/study-fbnet.json").write_text("{")
+    code, _, err = run("study", "hw-evrsnas", "--data", str(tmp_path), "--out", "s")
+    assert code == 2
+    assert "study-fbnet.json cannot be read" in err
+    assert not (tmp_path / "s/study.json").exists()
+
+
 @pytest.fixture(scope="module")
 def arrays():
     return arrays_of(find_space("nasbench201"))
@@ -125,7 +159,7 @@ def arrays():
 def known_of(arrays, path):
     options = EvrsnasStudy(path, scores=(path,))
     known = known_scores(options, arrays)
-    return known, next(iter(named_scores(options, known)))
+    return known, next(iter(named_scores(default_score(known), known)))
 
 
 def test_a_score_of_a_file_is_phi_only_where_it_is_called_so(arrays, tmp_path):

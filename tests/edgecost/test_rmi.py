@@ -1,6 +1,7 @@
 import json
 import math
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,29 @@ def test_an_engine_nobody_answers_at(capsys, monkeypatch, tmp_path):
     assert code == 2
     assert f"nobody answers at {address}" in err
     assert err.strip().splitlines()[-1].startswith("edgecost: ")
+
+
+@pytest.mark.parametrize("reference", ["trained", None])
+def test_images_of_one_class_are_refused_before_a_reference_is_trained(options, monkeypatch, tmp_path, reference):
+    import pandas as pd
+
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 3072), dtype=np.uint8)
+    rows = {"split": ["train"] * 28 + ["test"] * 2, "label": [3] * 30, "image_hwc_uint8": [p.tobytes() for p in pixels]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "one.parquet")
+    monkeypatch.setattr("search.evrsnas.reference.train_classifier", lambda *args: pytest.fail("was trained"))
+    with pytest.raises(ConfigError, match="one class only, so that there is nothing to tell apart"):
+        fill_store(options(data=tmp_path / "one.parquet", reference=reference))
+    assert not list(tmp_path.rglob("reference-*.npz"))
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_trainings_that_diverge_are_rows_without_a_score(options, monkeypatch, in_flight):
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, learning_rate=1e30, steps=7))
+    answer = fill_store(options(in_flight=in_flight))
+    assert (answer["diverged"], answer["trained"]) == (6, 6)
+    assert "6 networks diverged and have no score" in answer["sentence"]
+    again = fill_store(options(in_flight=in_flight))
+    assert (again["trained"], again["found"], again["quarantined"]) == (0, 6, 0)
+    rows = RmiStore(options().store).rows()
+    assert {(row.step, row.diverged) for row in rows} == {(0, False), (5, True), (7, True)}
+    assert all(math.isnan(row.phi) == row.diverged for row in rows)

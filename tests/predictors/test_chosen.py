@@ -18,7 +18,7 @@ from profiler.errors import ConfigError, UnknownWorkload
 from profiler.tables.row import Row
 from profiler.tables.table import CostTable
 from profiler.workloads.build import WorkloadBuilder
-from profiler.workloads.cuts import cut_as, kernels_of_cuts
+from profiler.workloads.cuts import Cut, cut_as, kernels_of_cuts
 from profiler.workloads.graph import Workload
 
 OVERHEAD_MS = 0.05
@@ -98,6 +98,7 @@ def test_where_the_usual_cut_is_nearer_to_networks_left_out_it_is_used(tmp_path)
     assert model.outdone_
     assert model.predict(nets).tolist() == model.usual_.predict(nets).tolist()
     assert "nearer to networks left out than exported ones" in model.estimate(nets[-1]).interval
+    assert model.cuts == ("fused",)
     population = count_matrix(nets[:3], TARGET.runtime, TARGET.precision)
     assert model.price(population).tolist() == model.usual_.price(population).tolist()
     save_model(model, tmp_path / "model.json")
@@ -137,6 +138,25 @@ def test_populations_are_priced_by_what_their_kernels_are() -> None:
     np.testing.assert_allclose(alone.price(population), alone.predict(NETS[12:]))
     exported = ChosenCutModel("exported").fit(table(), TARGET.id)
     np.testing.assert_allclose(exported.price(population), exported.usual_.predict(NETS[12:]))
+
+
+@pytest.mark.parametrize("how", ["exported", "optimised"])
+def test_a_population_counted_under_both_cuts_is_priced_as_its_networks_are(how: Cut) -> None:
+    model = ChosenCutModel(how).fit(table(), TARGET.id)
+    some = [*NETS[12:], stranger()]
+    assert model.cuts == ("fused", how)
+    first, second = (count_matrix(some, TARGET.runtime, TARGET.precision, cut) for cut in model.cuts)
+    priced = model.price(first.beside(second))
+    np.testing.assert_allclose(priced, model.predict(some), rtol=1e-9)
+    if how == "exported":  # under the third cut these networks have the fused kernels
+        assert (priced != model.usual_.predict(some)).tolist() == [True] * 12 + [False]
+
+
+def test_other_kernels_than_those_that_are_added_up_are_refused() -> None:
+    exported = count_matrix(NETS[:2], TARGET.runtime, TARGET.precision, "exported")
+    for model in (AdditiveModel(), ChosenCutModel("exported")):
+        with pytest.raises(ConfigError, match="exported ones were counted"):
+            model.fit(table(), TARGET.id).price(exported)
 
 
 def test_a_saved_one_predicts_the_same(tmp_path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import predictors.population as population_module
 from predictors.population import Population, count_matrix, price
 from profiler.errors import ConfigError, StorageError
+from profiler.workloads.cuts import CUTS, cut_as
 from profiler.workloads.fusion import cut
 from profiler.workloads.graph import Workload
 from tests.contracts.simulated_target import networks
@@ -74,6 +75,40 @@ def test_counts_are_kept_and_the_maker_not_called_again(tmp_path: Path) -> None:
     ask(precision="int8")
     assert len(calls) == 3
     assert same(ask(), first)
+
+
+def test_cuts_are_counted_and_kept_apart(tmp_path: Path) -> None:
+    found = {how: count_matrix(NETS[:3], "onnxruntime", "fp32", how, cache=tmp_path, space_id="s") for how in CUTS[:3]}
+    assert len(list(tmp_path.iterdir())) == 3
+    for how, one in found.items():
+        again = count_matrix([], "onnxruntime", "fp32", how, cache=tmp_path, space_id="s")
+        assert same(again, one)
+        assert again.cut == how
+        assert one.n_kernels.tolist() == [len(cut_as(net, how, "onnxruntime", "fp32")) for net in NETS[:3]]
+    assert found["exported"].n_kernels.sum() > found["fused"].n_kernels.sum()
+
+
+def test_another_version_of_the_runtime_is_asked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count_matrix(NETS[:1], "onnxruntime", "fp32", "optimised", cache=tmp_path, space_id="s")
+    monkeypatch.setattr("onnxruntime.__version__", "0.0.1")
+    assert count_matrix(NETS[:2], "onnxruntime", "fp32", "optimised", cache=tmp_path, space_id="s").counts.shape[0] == 2
+
+
+def test_a_number_stands_for_what_an_earlier_workload_runs() -> None:
+    found = count_matrix([NETS[0], NETS[1], 0, NETS[2], 1], "onnxruntime", "fp32")
+    assert same(found, counted([NETS[0], NETS[1], NETS[0], NETS[2], NETS[1]]))
+
+
+def test_a_population_is_counted_under_several_cuts() -> None:
+    fused, exported = counted(), count_matrix(NETS, "onnxruntime", "fp32", "exported")
+    both = fused.beside(exported)
+    assert both.under("fused") is both
+    assert both.under("exported") is exported
+    assert both.under("optimised") is None
+    with pytest.raises(ConfigError, match="counted under the cut 'exported' already"):
+        both.beside(exported)
+    with pytest.raises(ConfigError, match="11 workloads under the cut 'exported' are not the 12"):
+        fused.beside(count_matrix(NETS[:11], "onnxruntime", "fp32", "exported"))
 
 
 def test_other_fusion_rules_are_counted_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

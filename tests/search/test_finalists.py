@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,14 @@ def test_finalists_are_trained_alike(space, toy_images):
     assert reference["predicted_ms"] is None  # it is no member of the space: unknown, not zero
     again = train_finalists(space, winner, costs, 20.0, toy_images, 2, 0, macro=SMALL)
     assert repr(again) == repr(finalists)
+
+
+def test_who_diverges_has_no_accuracy(space, toy_images):
+    winner, told = space.parse("|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|skip_connect~1|none~2|"), []
+    spoiled = replace(toy_images, train_images=np.full_like(toy_images.train_images, np.nan))
+    found = train_finalists(space, winner, costs, 20.0, spoiled, 1, 0, macro=SMALL, advance=told.append)
+    assert [f.to_dict()["accuracy_pct"] for f in found] == [None] * 3
+    assert told == ["winner: diverged", "random: diverged", "reference: diverged"]
 
 
 def test_a_winner_without_a_cost_is_refused(space, toy_images):

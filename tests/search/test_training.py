@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,12 @@ def network(space, text=ARCH):
 def test_learns_an_easy_task(space, toy_images):
     module = network(space)
     assert train_classifier(module, toy_images, 25, 0, batch_size=16, image_size=8) > 0.9
+    assert not module.training
+
+
+def test_what_diverges_has_no_accuracy(space, toy_images):
+    module = network(space)
+    assert math.isnan(train_classifier(module, toy_images, 6, 0, batch_size=16, image_size=8, learning_rate=1e30))
     assert not module.training
 
 

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from edgecost.stages.costs import finite, write_json
+from profiler.errors import StorageError
 
 if TYPE_CHECKING:
     from edgecost.stages.evrsnas.cells import OwnTarget
@@ -74,6 +75,7 @@ def beside_measured(
 
     Raises:
         DeviceError, MeasurementError: where a board or a measurement fails.
+        StorageError: where the file of what was measured is damaged, or cannot be written.
     """
     table: list[dict[str, Any]] = []
     for one in own:
@@ -82,9 +84,11 @@ def beside_measured(
             if row["device"] == one.target and row["method"] == method and row["position"] is not None:
                 won.setdefault((row["cell"], row["position"]), []).append(row)
         workloads = {at: space.workload(space.at(at)) for at in sorted({position for _, position in won})}
+        path = _file(out, one.target)
+        measured = _read(path)
         if measuring is not None and workloads:
-            _keep(_file(out, one.target), one.target, measuring(one.target, list(workloads.values())))
-        measured = _read(_file(out, one.target))
+            measured |= _kept(measuring(one.target, list(workloads.values())))
+            write_json(path, {"schema": 1, "target": one.target, "unit": "ms", "networks": measured})
         predictions = dict(zip(workloads, _predicted(one, list(workloads.values())), strict=True))
         for (_, position), answers in won.items():
             first = answers[0]
@@ -157,10 +161,11 @@ def _file(out: Path, target: str) -> Path:
     return out / f"measured-{target.replace('/', '-')}.json"
 
 
-def _keep(path: Path, target: str, rows: Mapping[str, Row]) -> None:
+def _kept(rows: Mapping[str, Row]) -> dict[str, Any]:
+    """What the file keeps of rows, by key of the network."""
     from edgecost.stages.measuring import interval_ms
 
-    kept = _read(path)
+    kept: dict[str, Any] = {}
     for key, row in rows.items():
         if row.has_figure:
             found = interval_ms(row)
@@ -169,15 +174,24 @@ def _keep(path: Path, target: str, rows: Mapping[str, Row]) -> None:
         else:
             figures = {"issues": list(row.issues), "status": row.status}
         kept[key] = {"label": row.label, "emulation": row.emulation, **figures}
-    write_json(path, {"schema": 1, "target": target, "unit": "ms", "networks": kept})
+    return kept
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """By key of the network; nothing where nothing was measured, or the file cannot be read."""
+    """What was measured, by key of the network; nothing where nothing was.
+
+    Raises:
+        StorageError: where the file is damaged.
+    """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["networks"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return {str(key): dict(row) for key, row in json.loads(path.read_text(encoding="utf-8"))["networks"].items()}
+    except FileNotFoundError:
         return {}
+    except (OSError, AttributeError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{path}, which holds what winners took, cannot be read ({error!r}); put a good copy in its place, or "
+            "remove it and measure again with --measure"
+        ) from None
 
 
 def simulated_targets(own: Sequence[OwnTarget], results: Path) -> str:

@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edgecost.stages.evrsnas.options import EvrsnasStudy
     from predictors.base import CostModel
     from predictors.energy import EnergyModel
+    from profiler.measure.progress import Progress
     from profiler.tables.formats.hwnasbench_networks import NetworkTable, Quantity
     from search.evrsnas.costs import SpaceCosts
     from search.evrsnas.study import Cell
     from search.spaces.nasbench201 import NasBench201
 
 __all__ = ["OwnTarget", "cells_of", "own_targets"]
-
-_AT_ONCE = 500
-"""Networks priced together: each is a graph in memory."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +83,18 @@ def _of_device(
     return [*cells_by_quantile(costs, table.dataset), *(Cell(costs, budget, table.dataset) for budget in published)]
 
 
-def own_targets(options: EvrsnasStudy, space: NasBench201) -> list[OwnTarget]:
+def own_targets(options: EvrsnasStudy, space: NasBench201, progress: Progress | None = None) -> list[OwnTarget]:
     """Targets of our own, by the predictor fitted on their table.
 
     Raises:
         UnknownWorkload: where the table lacks a target.
+        ArtefactError, StorageError: as of `space_costs`.
     """
     if not options.targets or options.results is None:
         return []
     from edgecost.stages.costs import load_table, resolve_target
     from edgecost.stages.energy_costs import fit_cost
+    from edgecost.stages.evrsnas.pricing import space_costs
     from search.evrsnas.arrays import arrays_of
     from search.evrsnas.costs import SpaceCosts
 
@@ -106,35 +103,7 @@ def own_targets(options: EvrsnasStudy, space: NasBench201) -> list[OwnTarget]:
     for name in options.targets:
         target = resolve_target(table, name)
         model = fit_cost(table, target, "ms" if latency else "mj")
-        values = _priced(model, space)
+        values = space_costs(model, space, progress)
         costs = SpaceCosts(arrays_of(space), target, "ms" if latency else "mJ", values, str(options.results))
         found.append(OwnTarget(target, model, costs))
     return found
-
-
-def _priced(model: CostModel | EnergyModel, space: NasBench201) -> NDArray[np.float64]:
-    """(n,) costs of the space by a model; they take minutes, and are kept under a name made of all they depend on."""
-    import io
-
-    import numpy as np
-
-    from edgecost.stages.places import predictor_cache
-    from profiler.workloads.identity import digest
-    from search.files import write_bytes
-
-    everything = list(space.all())
-    key = digest([space.name, space.workload(everything[-1]).key, model.to_dict()])
-    path = predictor_cache() / f"costs-{space.name}-{key[:24]}.npy"
-    try:
-        kept: NDArray[np.float64] = np.load(path, allow_pickle=False)
-        if kept.shape == (len(everything),) and kept.dtype == np.float64:
-            return kept
-    except (OSError, ValueError):
-        pass
-    parts = [everything[at : at + _AT_ONCE] for at in range(0, len(everything), _AT_ONCE)]
-    values = np.concatenate([model.predict([space.workload(a) for a in part]) for part in parts])
-    values[~(values > 0)] = np.nan  # a prediction that is none: not known, and no candidate
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
-    return values

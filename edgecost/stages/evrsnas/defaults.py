@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgecost.stages.evrsnas.options import EvrsnasStudy
     from search.evrsnas.arrays import SpaceArrays
 
     Scores = dict[str, NDArray[np.float64]]
 
-__all__ = ["with_defaults", "with_fitted"]
+__all__ = ["PREFERRED", "default_score", "with_fitted"]
+
+PREFERRED = ("phi_fit+live_macs", "phi+macs", "macs")
+"""What is searched by where nothing is said, the best first: as much as there are scores for. MACs are always known."""
 
 
 def with_fitted(known: Scores, arrays: SpaceArrays) -> Scores:
@@ -30,15 +31,10 @@ def with_fitted(known: Scores, arrays: SpaceArrays) -> Scores:
     return {**known, **{name: own for name, own in more.items() if name not in known}}
 
 
-def with_defaults(options: EvrsnasStudy, known: Container[str]) -> EvrsnasStudy:
-    """The options, searching by the fitted phi and MACs where it is known and no score is named.
+def default_score(known: Container[str]) -> str:
+    """The first of `PREFERRED` of which all parts are known.
 
     Args:
-        options: as asked for.
         known: the names of all scores.
     """
-    from search.evrsnas.surrogate import FITTED, LIVE_MACS
-
-    if options.score or FITTED not in known:
-        return options
-    return replace(options, score=f"{FITTED}+{LIVE_MACS}")
+    return next((name for name in PREFERRED if all(part in known for part in name.split("+"))), "macs")

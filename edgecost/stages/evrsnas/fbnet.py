@@ -64,8 +64,9 @@ def run_fbnet(study: FbnetStudy, out: Path, progress: Progress | None = None) ->
         ConfigError: where data are missing, or an option is not for this space.
         StorageError: where a file cannot be written.
     """
-    from edgecost.stages.evrsnas.files import FBNET_STUDY, write_study
+    from edgecost.stages.evrsnas.files import FBNET_KIND, FBNET_STUDY, write_study
     from edgecost.stages.evrsnas.spent import Meter
+    from edgecost.stages.places import check_writable
     from profiler.tables.formats.hwnasbench import read_hwnasbench
     from search.data import load_images
     from search.evrsnas.open_study import LayerCosts, OpenStudy, Remembered, open_cells, open_summary
@@ -73,6 +74,7 @@ def run_fbnet(study: FbnetStudy, out: Path, progress: Progress | None = None) ->
     from search.spaces.fbnet import FBNet
 
     started = time.perf_counter()
+    check_writable(out / FBNET_STUDY)
     options, space = study.options, FBNet()
     table = read_hwnasbench(options.data)
     cells = []
@@ -102,7 +104,7 @@ def run_fbnet(study: FbnetStudy, out: Path, progress: Progress | None = None) ->
     )
     answer = {
         "schema": 1,
-        "kind": "hw-evrsnas-fbnet",
+        "kind": FBNET_KIND,
         "sentence": sentence,
         "note": NOTE,
         "score": name,
@@ -131,7 +133,7 @@ def _score(study: FbnetStudy, name: str, space: FBNet, images: ImageSet, out: Pa
     from search.evrsnas.filling import FillingScorer
     from search.evrsnas.references import reference_for
     from search.evrsnas.scores import ScoreStore
-    from search.evrsnas.scoring import RmiScorer, check_classes, preset
+    from search.evrsnas.scoring import RmiScorer, check_classes, check_images, preset
     from search.evrsnas.store import RmiStore
 
     how = preset(study.preset)
@@ -139,6 +141,7 @@ def _score(study: FbnetStudy, name: str, space: FBNet, images: ImageSet, out: Pa
 
     def phi() -> Scorer:
         store = RmiStore(study.options.scores[0] if study.options.scores else out / "cache" / "rmi-store")
+        check_images(images, how, study.seed)
         reference = reference_for(None, images, study.seed, out / "cache", study.options.data)
         scorer = RmiScorer(space, how, reference, images, study.seed)
         check_classes(scorer.batch, how)

@@ -8,18 +8,52 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FBNET_STUDY", "quarantined", "read_fbnet", "write_answers", "write_study"]
+from profiler.errors import StorageError
 
-FBNET_STUDY = "study-fbnet.json"
+__all__ = [
+    "FBNET_KIND",
+    "FBNET_STUDY",
+    "KIND",
+    "STUDY",
+    "quarantined",
+    "read_fbnet",
+    "read_study",
+    "write_answers",
+    "write_study",
+]
+
+STUDY, KIND = "study.json", "hw-evrsnas-study"
+FBNET_STUDY, FBNET_KIND = "study-fbnet.json", "hw-evrsnas-fbnet"
+
+
+def read_study(folder: Path) -> dict[str, Any] | None:
+    """The study of NAS-Bench-201 in a folder; None where there is none.
+
+    Raises:
+        StorageError: where the file is damaged, or of something else.
+    """
+    return _read(folder / STUDY, KIND, "edgecost study hw-evrsnas")
 
 
 def read_fbnet(folder: Path) -> dict[str, Any] | None:
-    """FBNet's study in a folder; None where there is none that can be read."""
+    """FBNet's study in a folder; None where there is none.
+
+    Raises:
+        StorageError: where the file is damaged, or of something else.
+    """
+    return _read(folder / FBNET_STUDY, FBNET_KIND, "edgecost study hw-evrsnas --space fbnet")
+
+
+def _read(path: Path, kind: str, command: str) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / FBNET_STUDY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
-    return found if isinstance(found, dict) and found.get("kind") == "hw-evrsnas-fbnet" else None
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read ({error}); make it again by `{command}`, or remove it") from None
+    if not isinstance(found, dict) or found.get("kind") != kind:
+        raise StorageError(f"{path} holds no study that `{command}` wrote; make it again, or remove it")
+    return found
 
 
 def quarantined(scores: Sequence[Path]) -> int:

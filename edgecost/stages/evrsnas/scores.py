@@ -57,11 +57,14 @@ def _classes(scores: NDArray[np.float64]) -> int:
     return int((scores == scores).sum())
 
 
-def named_scores(options: EvrsnasStudy, known: Scores) -> Scores:
-    """The score that is searched by, then all others."""
+def named_scores(name: str, known: Scores) -> Scores:
+    """The score that is searched by, by its name or those of its parts, then all others.
+
+    Raises:
+        ConfigError: for a name that is not there.
+    """
     from search.evrsnas.study_scores import combined
 
-    name = options.score or ("phi+macs" if "phi" in known else "macs")
     return {name: combined(name, known), **{n: s for n, s in known.items() if n != name}}
 
 

@@ -1,5 +1,7 @@
 """The study: its rows, its controls, exact regret, and that accuracies are not seen by any search."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -267,3 +269,11 @@ def test_scores_of_a_store(tmp_path, world):
     assert found["phi abcdefgh 20"][9_999] == pytest.approx(1.05)
     with pytest.raises(ConfigError, match="there is no score store"):
         stored_scores(tmp_path / "nowhere", arrays)
+
+
+def test_a_store_of_diverged_trainings_is_no_store_of_scores(world, tmp_path):
+    arrays, store = world[0], RmiStore(tmp_path / "store")
+    name, nothing = SPACE.canonical(SPACE.at(9_999)), (math.nan,) * 4
+    store.append([ScoreRow("a" * 32, name, 0, network, 5, *nothing, True, 0.0) for network in (0, 1)])
+    with pytest.raises(ConfigError, match="holds no score: the training of every architecture diverged"):
+        stored_scores(store.folder, arrays)

@@ -1,5 +1,7 @@
 """A study of a space that cannot be listed: FBNet's costs are the table's sums, and controls are of equal size."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,21 @@ def test_one_row_a_cell_seed_and_method_and_none_breaks_its_budget():
     lines = {line["method"]: line for line in open_summary(rows)}
     assert lines["hw-evrsnas"]["score"] > lines["by least"]["score"]
     assert all(line["violations"] == 0 and line["answers"] == 4 for line in lines.values())
+
+
+def test_an_answer_without_the_studys_score_is_counted_and_has_none():
+    def seldom(architectures):
+        return np.where([sum(a.choices) % 2 == 1 for a in architectures], np.nan, score(architectures))
+
+    cells = open_cells(costs(), (0.7,))
+    others = {"least": lambda archs: -score(archs)}
+    rows = OpenStudy(SPACE, cells, seldom, others, range(4), EvolutionConfig(None, 10, 8)).run()
+    odd = [r for r in rows if r["method"] == "by least" and sum(SPACE.parse(r["architecture"]).choices) % 2]
+    assert odd
+    assert [r["score"] for r in odd] == [None] * len(odd)
+    lines = {line["method"]: line for line in open_summary(rows)}
+    assert (lines["by least"]["unscored"], lines["hw-evrsnas"]["unscored"]) == (len(odd), 0)
+    json.dumps([rows, open_summary(rows)], allow_nan=False)
 
 
 def test_the_same_study_again_gives_the_same_answers():

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from profiler.errors import ConfigError
+from profiler.errors import ConfigError, TrainingDiverged
 from search.evrsnas.reference import read_reference, resnet20, trained_reference
 
 
@@ -88,6 +90,13 @@ def test_training_is_seeded_cached_and_mended(tmp_path, toy_images):
     assert mended.digest == first.digest
     assert trained_reference(toy_images, 4, tmp_path, steps=1).digest != first.digest
     assert len(list(tmp_path.glob("reference-*.npz"))) == 2
+
+
+def test_a_reference_that_diverges_is_none_and_is_not_kept(tmp_path, toy_images):
+    spoiled = replace(toy_images, train_images=np.full_like(toy_images.train_images, np.nan))
+    with pytest.raises(TrainingDiverged, match="take another seed, or name weights with --reference"):
+        trained_reference(spoiled, 3, tmp_path, steps=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_public_weights_reach_their_published_accuracy(data_dir):

@@ -7,7 +7,7 @@ from torch import nn
 
 from profiler.errors import ConfigError
 from search.evrsnas.references import ModuleReference, reference_for
-from search.evrsnas.scoring import RmiScorer, ScorePreset, check_classes, draw_batch
+from search.evrsnas.scoring import RmiScorer, ScorePreset, check_classes, check_images, draw_batch
 
 TINY = ScorePreset("tiny", channels=4, cells_per_stage=1, image_size=16, steps=0, batch_size=8, pool=24, balanced=True)
 
@@ -76,6 +76,25 @@ def test_a_batch_of_one_class_is_refused(toy_images, toy_reference):
         with pytest.raises(ConfigError, match="a balanced preset"):
             check_classes(single, how)
     check_classes(single, TINY)  # phi as initialised asks for no labels
+
+
+def test_images_are_refused_before_there_is_a_reference(toy_images):
+    n = len(toy_images.train_labels)
+    check_images(toy_images, TINY, 0)
+    one = replace(toy_images, train_labels=np.zeros(n, dtype=np.int64))
+    with pytest.raises(ConfigError, match="one class only, so that there is nothing to tell apart: give images of two"):
+        check_images(one, TINY, 0)
+    with pytest.raises(ConfigError, match=f"{n} training images, fewer than the batch of {n + 1}"):
+        check_images(toy_images, replace(TINY, batch_size=n + 1, pool=n + 1), 0)
+    few, lonely = replace(TINY, pool=TINY.batch_size, steps=1), np.zeros(n, dtype=np.int64)
+    lonely[next(i for i in range(n) if i not in drawn_by(few, n))] = 1
+    with pytest.raises(ConfigError, match=r"that seed 0 draws, .* are of one class only: .* or take another seed"):
+        check_images(replace(toy_images, train_labels=lonely), few, 0)
+    check_images(replace(toy_images, train_labels=lonely), replace(few, steps=0), 0)
+
+
+def drawn_by(how, n):
+    return np.random.default_rng(0).choice(n, size=min(how.pool, n), replace=False)
 
 
 def test_references_by_name(toy_images, toy_weights, toy_reference, tmp_path):

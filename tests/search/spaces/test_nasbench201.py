@@ -1,9 +1,10 @@
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
 
 from profiler.errors import ConfigError
+from profiler.workloads.cuts import cut_as
 from search.spaces import NasBench201
 from search.spaces.nasbench201 import NB201_OPS, published_multiply_adds
 
@@ -41,6 +42,35 @@ def test_isomorphic_architectures_have_one_representative(space):
     c = space.parse("|none~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|")
     d = space.parse("|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|none~2|")
     assert space.canonical(c) != space.canonical(d)
+
+
+def test_architectures_of_one_lean_cell_run_the_same_kernels(space):
+    groups = defaultdict(list)
+    for arch in list(space.all())[:1000]:
+        groups[space.lean_cell(arch)].append(arch)
+    several = [group for group in groups.values() if len(group) > 1]
+    assert len(several) > 50
+    for group in several[::12]:
+        for how in ("fused", "exported"):
+            kernels = [kernels_of_one(space, arch, how) for arch in (group[0], group[-1])]
+            assert kernels[0] == kernels[1]
+
+
+def test_isomorphic_architectures_may_run_other_kernels(space):
+    # one convolution, or two that do the same; and which of two convolutions the sum is fused with
+    once = space.parse("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|skip_connect~1|skip_connect~2|")
+    twice = space.parse("|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|skip_connect~1|skip_connect~2|")
+    assert space.canonical(once) == space.canonical(twice)
+    assert kernels_of_one(space, once, "exported") != kernels_of_one(space, twice, "exported")
+    first = space.parse("|skip_connect~0|+|none~0|none~1|+|nor_conv_3x3~0|nor_conv_1x1~1|none~2|")
+    other = space.parse("|skip_connect~0|+|none~0|none~1|+|nor_conv_1x1~0|nor_conv_3x3~1|none~2|")
+    assert space.canonical(first) == space.canonical(other)
+    assert kernels_of_one(space, first, "fused") != kernels_of_one(space, other, "fused")
+    assert len({space.lean_cell(arch) for arch in (once, twice, first, other)}) == 4
+
+
+def kernels_of_one(space, arch, how):
+    return Counter(k.key for k in cut_as(space.workload(arch, cells_per_stage=3), how, "onnxruntime", "fp32"))
 
 
 def test_canonical_strings_and_indices_agree_with_the_published_table(space, data_dir):
