@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from edgecost.cli.brief import trained
+from edgecost.cli.distilled import distilled
 from edgecost.cli.options import CostOption, ResultsOption, SeedOption
 from edgecost.cli.output import JsonOption, emit_json, progress, say
 from edgecost.cli.s3nas import s3nas
@@ -104,4 +105,5 @@ def evrsnas(
 
 app.command("s3nas")(s3nas)
 app.command("scores")(scores_file)
+app.command("distilled")(distilled)
 app.command("trained")(trained)

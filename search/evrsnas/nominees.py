@@ -8,9 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.errors import ConfigError
+from search.evrsnas.arrays import SpaceArrays
 from search.evrsnas.study import Cell
 
-__all__ = ["nominees"]
+__all__ = ["nominees", "sample_of_larger"]
+
+
+_SMALLEST = 0.3
+"""The share of classes, the smallest in MACs, that no dear score is spent on: hardly one of them is the best of any
+budget by any score that goes with size."""
+
+
+def sample_of_larger(arrays: SpaceArrays, count: int, seed: int) -> list[int]:
+    """So many classes, drawn by the seed among all but the smallest: positions of representatives.
+
+    The first of a larger sample are a smaller one.
+
+    Args:
+        arrays: the space.
+        count: how many; fewer where there are no more.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: for a count below one.
+    """
+    from search.evrsnas.surrogate import live_macs
+
+    if count < 1:
+        raise ConfigError(f"at least one class is drawn, not {count}")
+    macs = live_macs(arrays)
+    firsts = np.unique(arrays.representatives[arrays.connected])
+    larger = firsts[macs[firsts] > np.quantile(macs[firsts], _SMALLEST)]
+    return [int(place) for place in np.random.default_rng(seed).permutation(larger)[:count]]
 
 
 def nominees(cells: Sequence[Cell], score: NDArray[np.float64], count: int) -> list[int]:

@@ -1,9 +1,11 @@
-"""phi of a whole space from phi of a sample: a linear model on what cells are made of. Ours; not in the paper.
+"""A score of a whole space from that of a sample: a model on what cells are made of. Ours; not in the paper.
 
 Brief training is too dear for every architecture, and the argmax of a noisy score is whatever architecture it flatters
 most. A ridge regression on few features of structure, fitted to the trained phi of a random sample, knows all
 architectures and flatters none: what of phi is peculiar to one network is left out. (RMI-NAS fits a random forest to
-its scores; a forest cannot go beyond what it has seen, see docs/hw-evrsnas.md.) No accuracy is seen.
+its scores; a forest cannot go beyond what it has seen, see docs/hw-evrsnas.md.) The score by distillation is extended
+likewise, by a Gaussian process, which predicts it better than a ridge regression does where it was left out. No
+accuracy is seen.
 
 Features of NAS-Bench-201, each of the cell without what carries nothing from input to output: which operator stands on
 which edge, how often each occurs, the convolutions on the longest and on the shortest path from input to output, and
@@ -23,13 +25,29 @@ from search.evrsnas.arrays import SpaceArrays
 from search.evrsnas.judging import macs_and_params
 from search.spaces.nasbench201 import NB201_OPS, NasBench201
 
-__all__ = ["FITTED", "LEAST", "LIVE_MACS", "essential_choices", "fitted", "live_macs", "sample_of", "structure"]
+__all__ = [
+    "DISTILLED",
+    "DISTILLED_FIT",
+    "FITTED",
+    "LEAST",
+    "LIVE_MACS",
+    "essential_choices",
+    "fitted",
+    "is_sample",
+    "live_macs",
+    "sample_of",
+    "smoothed",
+    "structure",
+]
 
 Floats = NDArray[np.float64]
 
 FITTED = "phi_fit"
 LIVE_MACS = "live_macs"
 """Under which names a study knows the model's phi, and the MACs of what reaches the output."""
+DISTILLED = "distilled"
+DISTILLED_FIT = "distilled_fit"
+"""The score by distillation (`search.evrsnas.distilling`) and the model fitted to it, likewise."""
 LEAST = 100
 """Classes that a model is fitted to at least."""
 _PENALTY = 1.0
@@ -72,8 +90,8 @@ def structure(arrays: SpaceArrays) -> Floats:
 
 
 def fitted(scores: Floats, arrays: SpaceArrays) -> Floats:
-    """(n,) what the model says of every architecture, in standard deviations of the sample; NaN where the output does
-    not depend on the input.
+    """(n,) what a ridge regression says of every architecture, in standard deviations of the sample; NaN where the
+    output does not depend on the input.
 
     Args:
         scores: (n,) of the sample's classes, NaN elsewhere.
@@ -84,14 +102,40 @@ def fitted(scores: Floats, arrays: SpaceArrays) -> Floats:
     """
     from sklearn.linear_model import Ridge
 
-    firsts = np.unique(arrays.representatives)
-    known = firsts[np.isfinite(scores[firsts])]
-    if len(known) < LEAST or np.ptp(scores[known]) == 0:
-        raise ConfigError(f"phi is fitted to at least {LEAST} classes whose scores differ, not to {len(known)}")
-    features, y = structure(arrays), scores[known]
+    known, y = _sampled(scores, arrays)
+    features = structure(arrays)
     model = Ridge(_PENALTY).fit(features[known], (y - y.mean()) / y.std())
     found: Floats = np.where(arrays.connected, model.predict(features), np.nan)
     return found
+
+
+def smoothed(scores: Floats, arrays: SpaceArrays) -> Floats:
+    """(n,) what a Gaussian process says of every architecture's rank, in standard deviations; as `fitted` otherwise.
+
+    A radial kernel over the features, its length and the noise by marginal likelihood. The scores go in by their ranks,
+    as quantiles of a normal distribution: a loss spreads out among the few networks that learn next to nothing, and a
+    model of it would be one of these.
+    """
+    from scipy.stats import norm, rankdata
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    known, y = _sampled(scores, arrays)
+    features = structure(arrays)
+    kernel = ConstantKernel(1.0) * RBF(3.0) + WhiteKernel(0.3)
+    model = GaussianProcessRegressor(kernel, normalize_y=True)
+    model.fit(features[known], norm.ppf((rankdata(y) - 0.5) / len(y)))
+    found: Floats = np.where(arrays.connected, model.predict(features), np.nan)
+    return found
+
+
+def _sampled(scores: Floats, arrays: SpaceArrays) -> tuple[NDArray[np.int64], Floats]:
+    """The positions of the sample's representatives, and their scores."""
+    firsts = np.unique(arrays.representatives)
+    known = firsts[np.isfinite(scores[firsts])]
+    if len(known) < LEAST or np.ptp(scores[known]) == 0:
+        raise ConfigError(f"a score is fitted to at least {LEAST} classes whose scores differ, not to {len(known)}")
+    return known, scores[known]
 
 
 def live_macs(arrays: SpaceArrays) -> Floats:
@@ -101,10 +145,15 @@ def live_macs(arrays: SpaceArrays) -> Floats:
     return np.where(arrays.connected, found, np.nan)
 
 
-def sample_of(stored: Mapping[str, Floats], arrays: SpaceArrays, share: float = 0.9) -> str | None:
+def is_sample(scores: Floats, arrays: SpaceArrays, share: float = 0.9) -> bool:
+    """Whether scores are known of at least 100 classes, and of no more than a share of all: a model is of use."""
+    firsts = np.unique(arrays.representatives[arrays.connected])
+    return LEAST <= int(np.isfinite(scores[firsts]).sum()) <= share * len(firsts)
+
+
+def sample_of(stored: Mapping[str, Floats], arrays: SpaceArrays) -> str | None:
     """The name "phi IDENTITY STEP" of what a model is fitted to: trained scores of most classes, of equals after the
-    most steps; None where there is none of at least 100 classes, or it knows more than a share of all classes, so that
-    no model is needed."""
+    most steps; None where there is none that `is_sample`."""
     firsts = np.unique(arrays.representatives[arrays.connected])
     counts = {
         name: (int(np.isfinite(own[firsts]).sum()), int(name.rsplit(" ", 1)[1]))
@@ -112,6 +161,4 @@ def sample_of(stored: Mapping[str, Floats], arrays: SpaceArrays, share: float = 
         if name.startswith("phi ") and int(name.rsplit(" ", 1)[1]) > 0
     }
     best = max(counts, key=lambda name: counts[name], default=None)
-    if best is None or not LEAST <= counts[best][0] <= share * len(firsts):
-        return None
-    return best
+    return best if best is not None and is_sample(stored[best], arrays) else None

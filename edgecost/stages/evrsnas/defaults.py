@@ -15,19 +15,32 @@ if TYPE_CHECKING:
 
 __all__ = ["PREFERRED", "default_score", "with_fitted"]
 
-PREFERRED = ("phi_fit+live_macs", "phi+macs", "macs")
+PREFERRED = ("distilled_fit+live_macs", "phi_fit+live_macs", "phi+macs", "macs")
 """What is searched by where nothing is said, the best first: as much as there are scores for. MACs are always known."""
 
 
 def with_fitted(known: Scores, arrays: SpaceArrays) -> Scores:
-    """The scores and, where there is a sample of trained phi, the phi of a model fitted to it and the MACs of what
-    reaches the output, with which it is combined."""
-    from search.evrsnas.surrogate import FITTED, LIVE_MACS, fitted, live_macs, sample_of
+    """The scores and what is made of samples of them: models of trained phi and of the score by distillation, and the
+    MACs of what reaches the output, with which they are combined."""
+    from search.evrsnas.surrogate import (
+        DISTILLED,
+        DISTILLED_FIT,
+        FITTED,
+        LIVE_MACS,
+        fitted,
+        is_sample,
+        live_macs,
+        sample_of,
+        smoothed,
+    )
 
-    sample = sample_of(known, arrays)
-    if sample is None:
-        return known
-    more = {FITTED: fitted(known[sample], arrays), LIVE_MACS: live_macs(arrays)}
+    more: Scores = {}
+    if (sample := sample_of(known, arrays)) is not None:
+        more[FITTED] = fitted(known[sample], arrays)
+    if DISTILLED in known and is_sample(known[DISTILLED], arrays):
+        more[DISTILLED_FIT] = smoothed(known[DISTILLED], arrays)
+    if more:
+        more[LIVE_MACS] = live_macs(arrays)
     return {**known, **{name: own for name, own in more.items() if name not in known}}
 
 

@@ -4,8 +4,9 @@ import pytest
 from profiler.errors import ConfigError
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.costs import SpaceCosts
-from search.evrsnas.nominees import nominees
+from search.evrsnas.nominees import nominees, sample_of_larger
 from search.evrsnas.study import Cell
+from search.evrsnas.surrogate import live_macs
 
 
 @pytest.fixture
@@ -39,3 +40,16 @@ def test_fewer_where_fewer_meet_the_budget(space, cells):
     assert nominees(cells[:1], score, 5) == [arrays.representatives[only]]
     with pytest.raises(ConfigError, match="at least one architecture"):
         nominees(cells, score, 0)
+
+
+def test_a_sample_of_the_larger_is_of_classes_and_grows(space):
+    arrays = arrays_of(space)
+    found = sample_of_larger(arrays, 200, 0)
+    assert found[:50] == sample_of_larger(arrays, 50, 0) != sample_of_larger(arrays, 50, 1)
+    assert len({int(arrays.classes[place]) for place in found}) == 200
+    assert arrays.connected[found].all()
+    macs = live_macs(arrays)
+    firsts = np.unique(arrays.representatives[arrays.connected])
+    assert 0.3 <= (macs[firsts] < macs[found].min()).mean() < 0.4
+    with pytest.raises(ConfigError, match="at least one class"):
+        sample_of_larger(arrays, 0, 0)

@@ -6,7 +6,15 @@ import pytest
 from profiler.errors import ConfigError
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.judging import macs_and_params
-from search.evrsnas.surrogate import essential_choices, fitted, live_macs, sample_of, structure
+from search.evrsnas.surrogate import (
+    essential_choices,
+    fitted,
+    is_sample,
+    live_macs,
+    sample_of,
+    smoothed,
+    structure,
+)
 from search.spaces import FBNet
 
 CHAIN = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
@@ -67,10 +75,28 @@ def test_scale_and_place_of_the_scores_change_nothing(arrays):
     np.testing.assert_allclose(one[arrays.connected], other[arrays.connected], atol=1e-9)
 
 
+def test_a_process_follows_what_is_not_linear_and_goes_by_ranks(arrays):
+    features = structure(arrays)
+    truth = features[:, 28] * features[:, 24] + features[:, 31]  # longest path x 1x1 convolutions, paths
+    noise = np.random.default_rng(2).normal(0, 0.1, len(arrays))
+    sample = drawn(arrays, truth + noise, 300)
+    found, inside = smoothed(sample, arrays), arrays.connected
+    error = [np.corrcoef(own[inside], truth[inside])[0, 1] for own in (found, fitted(sample, arrays))]
+    assert error[0] > max(0.97, error[1])
+    assert np.isnan(found[~inside]).all()
+    np.testing.assert_allclose(smoothed(np.exp(3 * sample), arrays)[inside], found[inside], atol=1e-6)
+
+
 def test_too_few_are_refused(arrays):
     for bad in (drawn(arrays, live_macs(arrays), 99), drawn(arrays, np.ones(len(arrays)), 200)):
-        with pytest.raises(ConfigError, match="at least 100 classes whose scores differ"):
-            fitted(bad, arrays)
+        for model in (fitted, smoothed):
+            with pytest.raises(ConfigError, match="at least 100 classes whose scores differ"):
+                model(bad, arrays)
+
+
+def test_a_sample_is_neither_too_small_nor_all_there_is(arrays):
+    assert [is_sample(drawn(arrays, live_macs(arrays), n), arrays) for n in (99, 100, 5000)] == [False, True, True]
+    assert not is_sample(live_macs(arrays), arrays)
 
 
 def test_most_classes_then_most_steps(arrays):
