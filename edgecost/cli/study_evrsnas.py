@@ -29,14 +29,17 @@ def hw_evrsnas(
     ),
     score: str = typer.Option(
         "", "--score",
-        help="The score searched by; several joined by + for their mean rank [default: phi_fit+live_macs, phi+macs or "
-        "macs, the first that --scores is enough for].",
+        help="The score searched by; several joined by + for their mean rank [default: distilled_fit+live_macs, "
+        "phi_fit+live_macs, phi+macs or macs, the first that --scores is enough for].",
     ),
     final_score: str = typer.Option("", "--final-score", help="The score that finalists are ranked by, named alike."),
     finalists: int = typer.Option(0, "--finalists", min=0, help="How many of the best of a search are ranked anew."),
     seeds: int = typer.Option(3, "--seeds", min=1, help="How many seeds."),
     population: int = typer.Option(20, "--population", help="Architectures a generation."),
     generations: int = typer.Option(100, "--generations", help="Generations."),
+    mutation: float | None = typer.Option(
+        None, "--mutation", min=0.0, max=1.0, help="How often a row of a child is drawn anew [default: 0.3, fbnet 0.1]."
+    ),
     penalty: float = typer.Option(1.0, "--penalty", help="Lambda, the weight of the penalty."),
     penalty_form: str = typer.Option("relative", "--penalty-form", help="relative, absolute or two-sided."),
     controls: bool = typer.Option(True, "--controls/--no-controls", help="The controls, too."),
@@ -78,7 +81,7 @@ def hw_evrsnas(
     options = EvrsnasStudy(
         data_folder(data), tuple(device), tuple(dataset), cost, tuple(scores), score,  # type: ignore[arg-type]
         final_score, finalists, seeds, population, generations, penalty, penalty_form, controls, ablations,
-        results, tuple(target), table, watts,
+        results, tuple(target), table, watts, mutation,
     )  # fmt: skip
     with progress("study", quiet=json_) as bar:
         if space == "fbnet":

@@ -69,6 +69,7 @@ def section_of(data: Mapping[str, Any], fbnet: Mapping[str, Any] | None = None) 
         ("Every budget: accuracy of the answers, mean over seeds, beside the best that there is",
          *_budgets(data["budgets"])),
         ("Ablation: the penalty, by whole searches", *_penalties(ablations)),
+        ("Ablation: mutation, by whole searches", *_mutations(ablations)),
         ("Ablation: scores under other settings. Regret is of the best by score among the scored classes within each "
          "budget, against the most accurate of the very same", *_variants(ablations)),
         ("Rank correlation of scores with test accuracy, one architecture an isomorphism class",
@@ -171,6 +172,19 @@ def _penalties(rows: Rows) -> Cells:
     return columns, cells
 
 
+def _mutations(rows: Rows) -> Cells:
+    columns = ["mutation", "", "found the best score", "regret", "worst", "evaluations"]
+    cells = [
+        [
+            row["setting"], "the default" if row["is_default"] else "", f"{100 * row['found_best']:.0f} %",
+            _figure(row["regret"]), _figure(row["worst_regret"]), _figure(row["evaluations"], 0),
+        ]
+        for row in rows
+        if row["what"] == "mutation"
+    ]  # fmt: skip
+    return columns, cells
+
+
 def _variants(rows: Rows) -> Cells:
     columns = [
         "varied", "among", "setting", "classes", "tau", "regret", "tau with macs", "regret with macs", "macs: tau",
@@ -183,7 +197,7 @@ def _variants(rows: Rows) -> Cells:
             _figure(row["macs"]["kendall_tau"]), _figure(row["macs"]["regret"]), str(row["budgets"]),
         ]
         for row in rows
-        if row["what"] != "penalty"
+        if row["what"] not in ("penalty", "mutation")
     ]  # fmt: skip
     return columns, cells
 

@@ -189,13 +189,14 @@ def _ablations(
     """Of the first data set: the penalty by whole searches, and scores under other settings on what was scored."""
     if not options.ablations:
         return []
-    from search.evrsnas.ablations import penalty_ablation, read_variants, score_ablation
+    from search.evrsnas.ablations import mutation_ablation, penalty_ablation, read_variants, score_ablation
 
     if progress:
-        progress.message("ablations: the penalty, then scores under other settings")
+        progress.message("ablations: penalty and mutation, then scores under other settings")
     benchmark = next(iter(benchmarks.values()))
     variants = [v for path in options.scores if path.is_dir() for v in read_variants(path, benchmark)]
-    return [*penalty_ablation(study, benchmark), *score_ablation(variants, known["macs"], study.cells, benchmark)]
+    searched = [*penalty_ablation(study, benchmark), *mutation_ablation(study, benchmark)]
+    return [*searched, *score_ablation(variants, known["macs"], study.cells, benchmark)]
 
 
 def _sentence(

@@ -1,10 +1,10 @@
-"""What a study's answers owe to its parts: the penalty and its weight; and of scores, training steps, number of
-networks, reference and batch.
+"""What a study's answers owe to its parts: penalty and mutation; and of scores, training steps, number of networks,
+reference and batch.
 
-The penalty is studied by whole searches. Scores under other settings are known of samples of the space only, so they
-are compared by what they would choose there: among the scored classes within each budget of the study the best by
-score, and its regret against the most accurate of the very same classes. Rows that are to be compared are of the same
-classes (`among`), and MACs stand beside them.
+Penalty and mutation are studied by whole searches. Scores under other settings are known of samples of the space only,
+so they are compared by what they would choose there: among the scored classes within each budget of the study the best
+by score, and its regret against the most accurate of the very same classes. Rows that are to be compared are of the
+same classes (`among`), and MACs stand beside them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from search.evrsnas.study_judging import judge
 from search.evrsnas.study_table import summary
 
 __all__ = [
+    "MUTATIONS",
     "PENALTIES",
     "Variant",
     "guided_regret",
+    "mutation_ablation",
     "penalty_ablation",
     "read_variants",
     "score_ablation",
@@ -46,6 +48,30 @@ PENALTIES: tuple[tuple[Form, bool, float], ...] = (
     *(("relative", True, weight) for weight in (0.1, 0.3, 1.0)),
 )  # fmt: skip
 """Form, whether two-sided, and lambda."""
+
+
+MUTATIONS = (0.05, 0.1, 0.2, 0.3, 0.5)
+"""How likely a row of a child is drawn anew."""
+
+
+def mutation_ablation(study: Study, benchmark: Benchmark) -> list[dict[str, Any]]:
+    """The search of a study at other rates of mutation, likewise: with `found_best`, the share of searches whose answer
+    has the best score that there is within its budget, which no accuracy decides."""
+    cells = [cell for cell in study.cells if cell.dataset == benchmark.dataset]
+    name, scores = next(iter(study.scores[benchmark.dataset].items()))
+    rows = []
+    for rate in MUTATIONS:
+        config = replace(study.config, mutation_rate=rate)
+        own = Study(study.arrays, cells, {benchmark.dataset: {name: scores}}, study.seeds, config, controls=False)
+        judged, tops = judge(own.run(), cells, {benchmark.dataset: benchmark})
+        line = next(line for line in summary(judged, tops) if line["method"] == OWN)
+        rows.append(
+            {
+                "what": "mutation", "setting": f"{rate:g}", "is_default": rate == study.config.mutation_rate,
+                "found_best": _found_best(judged, cells, scores), **_short(line),
+            }
+        )  # fmt: skip
+    return rows
 
 
 def penalty_ablation(study: Study, benchmark: Benchmark) -> list[dict[str, Any]]:
@@ -65,6 +91,12 @@ def penalty_ablation(study: Study, benchmark: Benchmark) -> list[dict[str, Any]]
         line = next(line for line in summary(judged, tops) if line["method"] == OWN)
         rows.append({"what": "penalty", "setting": _penalty_text(config), "is_default": _usual(config), **_short(line)})
     return rows
+
+
+def _found_best(rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell], scores: Floats) -> float:
+    """The share of answers within their budget than which no architecture within it has a better score."""
+    best = [np.nanmax(np.where(cell.costs.within(cell.budget), scores, np.nan)) for cell in cells]
+    return fmean(bool(row["feasible"]) and scores[row["position"]] >= best[row["cell"]] for row in rows)
 
 
 def _penalty_text(config: EvolutionConfig) -> str:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from edgecost.stages.evrsnas.defaults import PREFERRED, default_score, with_fitted
+from edgecost.stages.evrsnas.options import MUTATION, EvrsnasStudy
 from search.evrsnas.arrays import arrays_of
+from search.evrsnas.evolution import EvolutionConfig
 from search.evrsnas.judging import macs_and_params
 from search.evrsnas.surrogate import DISTILLED, DISTILLED_FIT, FITTED, LIVE_MACS
 from search.spaces import find_space
@@ -58,3 +60,10 @@ def test_untrained_scores_are_fitted_to_nothing(step):
     drawn = np.random.default_rng(0).choice(np.unique(arrays.representatives), 200, replace=False)
     sample = np.where(np.isin(arrays.representatives, drawn), arrays.representatives * 1.0, np.nan)
     assert ("phi_fit" in with_fitted({f"phi 12345678 {step}": sample}, arrays)) == (step > 0)
+
+
+def test_mutation_is_a_study_s_own_where_scores_are_known_and_as_asked_for_anywhere(tmp_path):
+    assert EvrsnasStudy(tmp_path).evolution().mutation_rate == MUTATION > EvolutionConfig(None).mutation_rate
+    dear = EvrsnasStudy(tmp_path).evolution(scores_are_known=False)
+    assert dear.mutation_rate == EvolutionConfig(None).mutation_rate
+    assert EvrsnasStudy(tmp_path, mutation_rate=0.0).evolution().mutation_rate == 0.0

@@ -43,7 +43,7 @@ def test_a_study_is_written_and_reported(run, data_dir, tmp_path):
     own = [row for row in table if row["method"] == "hw-evrsnas"]
     assert [row["position"] for row in own] == [row["position"] for row in data["rows"]]
     assert {"random", "by params", "no penalty", "all by macs"} <= {row["method"] for row in table}
-    assert {row["what"] for row in data["ablations"]} == {"penalty"}
+    assert {row["what"] for row in data["ablations"]} == {"penalty", "mutation"}
     assert data["search"]["energy_is"].startswith(("ESTIMATE", "measured"))
     section = hw_evrsnas_section(tmp_path / "r")
     assert [heading for heading, _, _ in section.charts] == [

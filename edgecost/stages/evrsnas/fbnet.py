@@ -87,7 +87,15 @@ def run_fbnet(study: FbnetStudy, out: Path, progress: Progress | None = None) ->
     score = _score(study, name, space, images, out)
     own = Remembered(space, score.function)
     macs = Remembered(space, _score(study, "macs", space, images, out).function)
-    searches = OpenStudy(space, cells, own, {"macs": macs}, range(options.seeds), options.evolution(), options.controls)
+    searches = OpenStudy(
+        space,
+        cells,
+        own,
+        {"macs": macs},
+        range(options.seeds),
+        options.evolution(scores_are_known=False),
+        options.controls,
+    )
     if progress:
         progress.start(len(cells) * options.seeds)
     meter = Meter(options.watts)

@@ -5,7 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from search.evrsnas.ablations import PENALTIES, guided_regret, penalty_ablation, read_variants, score_ablation
+from search.evrsnas.ablations import (
+    MUTATIONS,
+    PENALTIES,
+    guided_regret,
+    mutation_ablation,
+    penalty_ablation,
+    read_variants,
+    score_ablation,
+)
 from search.evrsnas.arrays import arrays_of
 from search.evrsnas.costs import SpaceCosts
 from search.evrsnas.evolution import EvolutionConfig
@@ -42,6 +50,24 @@ def test_the_penalty_is_varied_and_nothing_else(world):
     regret = np.mean([benchmark.accuracy[benchmark.optimum(costs, cells[0].budget)] - benchmark.accuracy[r["position"]]
                       for r in alone])  # fmt: skip
     assert next(row["regret"] for row in rows if row["is_default"]) == pytest.approx(regret)
+
+
+def test_mutation_is_varied_and_the_share_that_found_the_best_score_told(world):
+    arrays, macs, benchmark, costs = world
+    scores = macs / macs.max()
+    cells = cells_by_quantile(costs, "cifar10", (0.3, 0.7))
+    study = Study(
+        arrays, cells, {"cifar10": {"macs": scores}}, (0, 1), EvolutionConfig(None, population=8, generations=6)
+    )
+    rows = mutation_ablation(study, benchmark)
+    assert [row["setting"] for row in rows] == [f"{rate:g}" for rate in MUTATIONS]
+    assert [row["setting"] for row in rows if row["is_default"]] == ["0.1"]
+    assert rows[0]["evaluations"] < rows[-1]["evaluations"]
+    answers = Study(arrays, cells, {"cifar10": {"macs": scores}}, (0, 1), study.config, controls=False).run()
+    best = [np.nanmax(scores[costs.values <= cell.budget]) for cell in cells]
+    found = np.mean([scores[row["position"]] == best[row["cell"]] for row in answers])
+    assert rows[1]["found_best"] == pytest.approx(found)
+    assert max(row["found_best"] for row in rows) > 0
 
 
 def test_regret_is_within_what_was_scored_and_ties_share(world):
