@@ -20,7 +20,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,6 +205,10 @@ class Distiller:
                  self.teacher.digest, self.seed]  # fmt: skip
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With the lesson: whoever is sent a trainer to train one network shall not prepare it anew."""
+        return {"lesson": self.lesson, **self.__dict__}
+
     @cached_property
     def lesson(self) -> Lesson:
         """Prepared once, when it is first asked for."""
@@ -250,7 +254,7 @@ class Distiller:
             module.parameters(), how.learning_rate, momentum=0.9, weight_decay=how.weight_decay, nesterov=True
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_at(step, how.steps))
-        targets = torch.from_numpy(lesson.targets)
+        targets = torch.tensor(lesson.targets)  # copied: another process has it read-only
         for start in range(0, how.steps * size, size):
             shown = torch.from_numpy(lesson.pictures[start : start + size].astype(np.float32))
             said = logits_of(module, shown.contiguous(memory_format=torch.channels_last))
@@ -268,7 +272,7 @@ class Distiller:
         module.eval()
         with torch.inference_mode():
             said = [
-                logits_of(module, torch.from_numpy(self.lesson.judged[at : at + _JUDGED_AT_ONCE])).numpy()
+                logits_of(module, torch.tensor(self.lesson.judged[at : at + _JUDGED_AT_ONCE])).numpy()
                 for at in range(0, len(self.lesson.judged), _JUDGED_AT_ONCE)
             ]
         errors = np.concatenate(said).astype(np.float64) - self.lesson.judged_targets

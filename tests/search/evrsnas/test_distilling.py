@@ -1,4 +1,5 @@
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,12 @@ def test_who_learns_is_better_than_who_cannot(space, distiller, toy_images):
     assert learnt < 0.6 * blind
     untrained = Distiller(space, replace(SMALL, steps=1), toy_images, Brightness(), 0).train(space.parse(CONV)).loss
     assert learnt < untrained
+
+
+def test_a_trainer_that_is_sent_elsewhere_brings_its_lesson_and_scores_alike(space, distiller, monkeypatch):
+    sent = pickle.loads(pickle.dumps(distiller))
+    monkeypatch.setattr(distilling, "prepare_lesson", None)  # nobody prepares another
+    assert sent.train(space.parse(CONV)).loss == distiller.train(space.parse(CONV)).loss
 
 
 def test_a_diverged_training_has_no_score(space, toy_images, short_lesson, tmp_path):
