@@ -9,11 +9,15 @@ from predictors.chosen import ChosenCutModel
 from predictors.conformal import ConformalModel
 from predictors.energy import EnergyModel
 from predictors.lookup import TableModel
+from predictors.measured import Measurements
 from predictors.memory import MemoryModel
 from predictors.scikit import Predictor
 from profiler.extensions import find_class
 
-__all__ = ["ENTRY_POINTS", "MODELS", "OTHER_COSTS", "find_model", "find_predictor", "standard_models"]
+__all__ = ["ENTRY_POINTS", "ISOLATED_MODEL", "MODELS", "OTHER_COSTS", "find_model", "find_predictor", "standard_models"]
+
+ISOLATED_MODEL = "isolated table"
+"""The sum of kernels that were run alone, by name."""
 
 ENTRY_POINTS = "edgecost.predictors"
 """The entry-point group in which another package names its own `CostModel` classes."""
@@ -55,14 +59,21 @@ def find_model(name: str) -> type[CostModel]:
     return find_class(name, MODELS, CostModel, ENTRY_POINTS, "cost model")
 
 
-def standard_models() -> dict[str, CostModel]:
-    """Fresh models that are compared with each other in every validation, the best last, the baselines first."""
-    return {
+def standard_models(measurements: Measurements | None = None) -> dict[str, CostModel]:
+    """Fresh models that are compared with each other in every validation, the best last, the baselines first.
+
+    Args:
+        measurements: what they will be fitted to; the table of isolated kernels is left out where none ran alone.
+    """
+    models: dict[str, CostModel] = {
         "params": ParamsModel(),
         "macs": MacsModel(),
         "ridge": RidgeModel(),
         "roofline": RooflineModel(),
-        "isolated table": TableModel(isolated=True),
+        ISOLATED_MODEL: TableModel(isolated=True),
         "table": TableModel(),
         "additive": AdditiveModel(),
     }
+    if measurements is not None and not any(kernel.isolated_ms is not None for kernel in measurements.kernels):
+        del models[ISOLATED_MODEL]
+    return models

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["closure"]
 
-ISOLATED_MODEL = "isolated table"
 USUAL_MODEL = "additive, fused and chained"
 
 
@@ -41,7 +40,7 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
     from predictors.evaluate import ClosureRow, noise_floor, score, without_copies
     from predictors.evaluate import closure as evaluate
     from predictors.measured import Measurements, model_points
-    from predictors.models import standard_models
+    from predictors.models import ISOLATED_MODEL, standard_models
     from predictors.proxies import BEST_SOURCE, best_source
 
     ids = [resolve_target(table, t) for t in targets] or sorted(t.id for t in table.targets)
@@ -55,9 +54,7 @@ def closure(table: CostTable, targets: Sequence[str] = (), results: Path | None 
     repeats = Repeats(results)
     for target_id in ids:
         measurements = Measurements.from_table(table, target_id)
-        models = standard_models()
-        if not any(kernel.isolated_ms is not None for kernel in measurements.kernels):
-            del models[ISOLATED_MODEL]  # no kernel was run alone
+        models = standard_models(measurements)
         chosen[target_id] = choice_of(table, target_id)
         if chosen[target_id] != USUAL:
             # the model that predictions and searches use goes by its old name, and what it was before beside it

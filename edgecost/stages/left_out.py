@@ -89,7 +89,9 @@ def _of_target(table: CostTable, target_id: str, seeds: int) -> dict[str, Any]:
     except UnknownWorkload as error:
         notes.append(f"{target_id}: {error}")
     try:
-        found, points["networks"] = networks_left_out(standard_models, measurements, networks, range(seeds))
+        found, points["networks"] = networks_left_out(
+            lambda: standard_models(measurements), measurements, networks, range(seeds)
+        )
         rows += found
     except UnknownWorkload as error:
         notes.append(f"{target_id}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edgecost.report.collect import ReportData
 from edgecost.report.predictors import predictors_section, summary
 from edgecost.stages.costs import write_json
 from edgecost.stages.left_out import FILE, leave_out, read_left_out
+from predictors.measured import Measurements
 from profiler.errors import StorageError, UnknownWorkload
 from profiler.tables.table import CostTable
 from tests.contracts.simulated_target import TARGET, simulated_table
@@ -86,6 +88,21 @@ def test_the_stage_writes_every_predictor_and_every_way(tmp_path: Path, monkeypa
     assert {("network", "macs"), ("network", "additive"), ("network", "roofline")} <= found
     assert len(target["points"]["networks"]) == 12
     assert target["notes"] == []
+
+
+def test_networks_are_left_out_where_no_kernel_ran_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Measurements.from_table
+
+    def chained(table: CostTable, target_id: str) -> Measurements:
+        found = whole(table, target_id)
+        return replace(found, kernels=tuple(replace(k, isolated_ms=None) for k in found.kernels))
+
+    table = simulated_table(n_fit=8, n_held=4, noise=0.01)
+    monkeypatch.setattr("edgecost.stages.left_out.load_table", lambda results: table)
+    monkeypatch.setattr(Measurements, "from_table", chained)
+    (target,) = leave_out(tmp_path, [], 1)["targets"]
+    assert target["notes"] == []
+    assert {row["model"] for row in target["rows"] if row["what"] == "network"} >= {"table", "additive"}
 
 
 def test_a_table_with_too_little_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
 from predictors.additive import AdditiveModel
 from predictors.baselines import MacsModel
-from predictors.models import ENTRY_POINTS, MODELS, find_model, standard_models
+from predictors.measured import Measurements
+from predictors.models import ENTRY_POINTS, ISOLATED_MODEL, MODELS, find_model, standard_models
 from profiler import extensions
 from profiler.errors import ConfigError
+from tests.contracts.simulated_target import TARGET, simulated_table
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -50,3 +53,10 @@ def test_standard_models_are_fresh() -> None:
     assert list(first) == ["params", "macs", "ridge", "roofline", "isolated table", "table", "additive"]
     assert not any(model.fitted for model in first.values())
     assert all(first[name] is not second[name] for name in first)
+
+
+def test_the_isolated_table_is_left_out_where_no_kernel_ran_alone() -> None:
+    measured = Measurements.from_table(simulated_table(), TARGET.id)
+    assert ISOLATED_MODEL in standard_models(measured)
+    chained = replace(measured, kernels=tuple(replace(k, isolated_ms=None) for k in measured.kernels))
+    assert list(standard_models(chained)) == [name for name in standard_models() if name != ISOLATED_MODEL]
