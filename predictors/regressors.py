@@ -32,6 +32,10 @@ FloatArray = NDArray[np.float64]
 
 _EXTENSIVE_COLUMNS = [FEATURES.index(name) for name in EXTENSIVE]
 _SHAPED_COLUMNS = [FEATURES.index(name) for name in SHAPED]
+_SPILLED = [FEATURES.index(name) for name in SHAPED if name.startswith(("spilled_", "overflowed_"))]
+_TOUCHED = FEATURES.index("touched_bytes")
+_LEAST_SPILL = 0.25
+"""The share of what a kernel touches that has to lie beyond a cache's size to tell what that costs."""
 _MACS = FEATURES.index("macs")
 _WORK = [FEATURES.index(name) for name in ("work", "out_padded_macs_8")]
 _BYTES = [FEATURES.index(name) for name in ("bytes_read", "bytes_written", "weight_bytes")]
@@ -132,6 +136,15 @@ class WideRidge(NonNegativeRidge):
     """
 
     width = 1 + len(EXTENSIVE) + len(SHAPED) + len(_ROOFS)
+
+    def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
+        """See `Regressor`. A cache that no kernel measured leaves by more than a little gets no coefficient: those few
+        bytes would have to bear the kernel's whole error, and a larger kernel would pay that for every byte."""
+        told = features.copy()
+        spills = told[:, _SPILLED]
+        shares = (spills / np.maximum(features[:, _TOUCHED, None], 1.0)).max(axis=0, initial=0.0)
+        told[:, _SPILLED] = np.where(shares >= _LEAST_SPILL, spills, 0.0)
+        super().fit(told, latency_ms, weights)
 
     def _design(self, features: FloatArray) -> FloatArray:
         moved = features[:, _BYTES].sum(axis=1)

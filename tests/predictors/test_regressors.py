@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from predictors.features import EXTENSIVE, FEATURES
+from predictors.features import EXTENSIVE, FEATURES, kernel_features
 from predictors.regressors import (
     LINEAR,
     NonNegativeRidge,
@@ -16,6 +16,7 @@ from predictors.regressors import (
     roofline_design,
     row_sums,
 )
+from profiler.workloads.fusion import single
 
 MACS, READ = FEATURES.index("macs"), FEATURES.index("bytes_read")
 
@@ -141,3 +142,19 @@ def test_roofs_of_a_wide_ridge_are_a_roofline() -> None:
     ridge = WideRidge(1e-6)
     ridge.fit(features[:60], latency[:60], 1.0 / latency[:60])
     np.testing.assert_allclose(ridge.predict(features[60:]), latency[60:], rtol=0.03)
+
+
+def test_a_cache_left_by_a_little_says_nothing_about_its_cost() -> None:
+    def linear(width: int) -> list[float]:
+        op = single("linear", ((1, width),), {"out_features": width, "bias": True})
+        return [kernel_features(op)[name] for name in FEATURES]
+
+    # the last one's weights, 2.1 MB, are beyond 2 MiB by little, and it is twice as slow as its size says
+    widths = (128, 160, 192, 256, 320, 725)
+    features = np.array([linear(width) for width in widths])
+    latency = np.array([1e-8 * width**2 for width in widths])
+    latency[-1] *= 2.0
+    ridge = WideRidge(1e-4)
+    ridge.fit(features, latency, 1.0 / latency)
+    (larger,) = ridge.predict(np.array([linear(4096)]))
+    assert larger < 4.0 * latency[-1] * (4096 / 725) ** 2
