@@ -8,6 +8,9 @@ The budget is the board's time. On a board, and on this machine in a board's pla
 job of a batch to its last, and the batch in hand is broken off when it is over. On a simulated board it is virtual
 time, of which a batch is sized to take what is left.
 
+What other runs in the results have measured on the target is known from the start: no kernel of theirs is chosen again,
+and where they hold as many networks as would be measured, these are not.
+
 What was chosen is in `sampling.jsonl` of the run's folder before it is measured, so that the same command continues an
 interrupted run with the batch in hand, and what it has spent counts.
 """
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from predictors.sampling.refine import Knowledge
     from predictors.sampling.shapes import ShapeSampler
     from profiler.measure.board import ArtefactSource, SessionFactory
+    from profiler.tables.table import CostTable
     from profiler.workloads.graph import Workload
 
 __all__ = ["MINUTES", "adaptive_run_id", "profile_adaptively"]
@@ -199,8 +203,15 @@ class _Sampling:
         return ShapeSampler(kernels, *where), (fit, held_out)
 
     def _networks(self, networks: tuple[tuple[Workload, ...], tuple[Workload, ...]]) -> Planned:
-        """As many whole networks as their share of the budget is likely to hold, half of them to fit on."""
+        """As many whole networks as their share of the budget is likely to hold, half of them to fit on; none where
+        others have measured as many."""
+        from predictors.measured import model_points
+
         fit, held_out = networks
+        table = self._table()
+        known = [len(model_points(table, self._target.id, split)) for split in ("fit", "held_out")] if table else []
+        if sum(known) >= len(fit) + len(held_out):
+            return Planned(0, ())
         room = int(FOR_NETWORKS * self._set.budget_s / self._job_s())
         n_fit = min(len(fit), max(3, room // 2))
         return Planned(0, (), fit[:n_fit], held_out[: max(0, room - n_fit)])
@@ -237,13 +248,19 @@ class _Sampling:
     def _points(self) -> tuple[KernelPoint, ...]:
         from predictors.measured import Measurements
         from profiler.errors import UnknownWorkload
-        from profiler.tables.table import CostTable
 
+        table = self._table()
         try:
-            table = CostTable.from_runs([self._log.folder], with_emulated=True)
-            return Measurements.from_table(table, self._target.id).kernels
+            return Measurements.from_table(table, self._target.id).kernels if table else ()
         except UnknownWorkload:
             return ()
+
+    def _table(self) -> CostTable | None:
+        """All that was measured on the device, by this run and by others; None before the first of them."""
+        from profiler.tables.table import CostTable
+
+        runs = sorted(path.parent for path in self._log.folder.parent.glob("*/run.json"))
+        return CostTable.from_runs(runs, with_emulated=True) if runs else None
 
     # ---------------------------------------------------------------- time
 

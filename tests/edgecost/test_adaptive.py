@@ -58,9 +58,9 @@ def world_of(fakes: ModuleType) -> Any:
 
 def profiled(fakes: ModuleType, world: Any, results: Path, minutes: float, **changes: Any) -> tuple[Run, list[str]]:
     told = fakes.Recorder()
-    wanted = {"options": OPTIONS, "config": CONFIG} | changes
+    wanted = {"options": OPTIONS, "config": CONFIG, "name": "run"} | changes
     (run,) = profile_adaptively(
-        [(fakes.DEVICE, fakes.TARGET)], wanted["options"], wanted["config"], minutes, results, "run", told,
+        [(fakes.DEVICE, fakes.TARGET)], wanted["options"], wanted["config"], minutes, results, wanted["name"], told,
         CampaignLimits(patience_s=0.0), world.connect, fakes.Cache(),
     )  # fmt: skip
     return run, told.messages
@@ -101,6 +101,17 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(fakes: ModuleType, 
     assert not set(again) & set(measured), "nothing is measured twice"
     third, _ = profiled(fakes, world, tmp_path, 1.4)
     assert (third.measured, SamplingLog(Path(third.run_dir)).batches) == (0, after)
+
+
+def test_what_other_runs_have_measured_is_known(fakes: ModuleType, tmp_path: Path) -> None:
+    before, _ = profiled(fakes, world_of(fakes), tmp_path, 1.0)
+    run, messages = profiled(fakes, world_of(fakes), tmp_path, 0.5, name="another")
+    first, second = (SamplingLog(Path(r.run_dir)).batches for r in (before, run))
+    assert [(b.fit, b.held_out) for b in second] == [((), ())] * len(second), "as many networks are measured"
+    keys = {kernel.key for batch in first for kernel in batch.kernels}
+    assert keys
+    assert not keys & {kernel.key for batch in second for kernel in batch.kernels}
+    assert f"batch 1: {len(CostTable.from_runs([Path(before.run_dir)]).rows(kind='kernel'))} kernels" in messages[0]
 
 
 def test_an_interrupted_batch_is_finished_first(fakes: ModuleType, tmp_path: Path) -> None:
