@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from profiler.workloads.graph import Ref
+from profiler.workloads.importer_attention import attention
 from profiler.workloads.importer_einsum import einsum
 from profiler.workloads.importer_graph import FLOAT_TYPES, Array, GraphReader, Node, Unreadable, operands
 from profiler.workloads.importer_resize import resize
@@ -159,6 +160,7 @@ def _cast(reader: GraphReader, node: Node) -> Sequence[Ref]:
 HANDLERS: Mapping[str, Handler] = {
     **TENSOR_HANDLERS,
     **WINDOW_HANDLERS,
+    "Attention": attention,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Concat": _concat,
@@ -175,5 +177,6 @@ HANDLERS: Mapping[str, Handler] = {
     "Sigmoid": plain("sigmoid"),
     "Slice": _slice,
     "Split": _split,
+    "Upsample": resize,
 }
 """ONNX operator -> how it is read."""

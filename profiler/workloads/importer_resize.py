@@ -1,4 +1,4 @@
-"""Reading Resize: the two forms that torch's `interpolate` is exported as, nearest and bilinear."""
+"""Reading Resize, and Upsample as it was called before: torch's two forms of `interpolate`, nearest and bilinear."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _size(reader: GraphReader, node: Node, shape: Shape) -> tuple[Shape, tuple[f
         scales = [size / before for size, before in zip(sizes, shape, strict=True)]
     else:
         place = 2 if node.input(2) or len(node.inputs) > 2 else 1  # opset 10 has no region of interest
-        scales = [float(scale) for scale in reader.constant(node.input(place), "scale").reshape(-1)]
+        named = node.attrs.get("scales")  # Upsample before opset 9
+        found = reader.constant(node.input(place), "scale").reshape(-1) if named is None else named
+        scales = [float(scale) for scale in found]
         sizes = [floor(before * scale + 1e-6) for before, scale in zip(shape, scales, strict=True)]
     if tuple(sizes[:2]) != shape[:2] or any(
         abs(size / before - scale) > 1e-6 for size, before, scale in zip(sizes, shape, scales, strict=True)

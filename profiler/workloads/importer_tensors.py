@@ -150,6 +150,37 @@ def _reduce_mean(reader: GraphReader, node: Node) -> Sequence[Ref]:
     return [reshaped(reader, ref, kept, node.name)]
 
 
+def _reduce_sum(reader: GraphReader, node: Node) -> Sequence[Ref]:
+    """A mean, times how many it is of."""
+    ref = reader.tensor(node.input(0))
+    return [_summed(reader, node, ref)]
+
+
+def _reduce_l2(reader: GraphReader, node: Node) -> Sequence[Ref]:
+    """The root of a sum of squares."""
+    ref = reader.tensor(node.input(0))
+    squares = reader.emit("mul", (ref, ref), node.name)
+    return [reader.emit("sqrt", (_summed(reader, node, squares),), node.name)]
+
+
+def _summed(reader: GraphReader, node: Node, ref: Ref) -> Ref:
+    shape = reader.shape(ref)
+    axes = _axes(reader, node, len(shape))
+    if not axes:
+        if node.attrs.get("noop_with_empty_axes", 0):
+            return ref
+        axes = list(range(len(shape)))
+    mean = reader.emit("mean", (ref,), node.name, axes=tuple(axes))
+    count = reader.emit("constant", (), f"{node.name} count", shape=(1,) * len(shape))
+    reader.weights[count[0]] = {
+        "value": np.full((1,) * len(shape), prod(shape[axis] for axis in axes), dtype=np.float32)
+    }
+    summed = reader.emit("mul", (mean, count), node.name)
+    if node.attrs.get("keepdims", 1):
+        return summed
+    return reshaped(reader, summed, tuple(s for axis, s in enumerate(shape) if axis not in axes), node.name)
+
+
 def _layer_norm(reader: GraphReader, node: Node) -> Sequence[Ref]:
     if any(reader.readers.get(name) for name in node.outputs[1:]):
         raise Unreadable("its mean or deviation is read")
@@ -285,7 +316,9 @@ TENSOR_HANDLERS: Mapping[str, Handler] = {
     "MatMul": _matmul,
     "Mul": binary("mul"),
     "Pow": _pow,
+    "ReduceL2": _reduce_l2,
     "ReduceMean": _reduce_mean,
+    "ReduceSum": _reduce_sum,
     "Reshape": _reshape,
     "Softmax": _softmax,
     "Sqrt": plain("sqrt"),

@@ -352,7 +352,49 @@ FORMS["a product with a constant in front"] = (
 )
 
 
-OPSETS = {"gelu": 20, "gelu by tanh": 20, "padding of tokens by a number": 18}
+HEADS = (2, 4, 6, 8)
+THREE = ["relu", "sigmoid", "tanh"]
+SUMMED = ["mean", "constant", "mul"]
+SCORED = ["transpose", "constant", "mul", "matmul", "softmax", "matmul"]
+QUERIES = [node("Relu", "x", "q"), node("Sigmoid", "x", "k"), node("Tanh", "x", "v")]
+FORMS |= {
+    "attention": ([*QUERIES, node("Attention", "q k v", "y")], {}, HEADS, [*THREE, *SCORED]),
+    "attention of packed heads, of a scale": (
+        [*QUERIES, node("Attention", "q k v", "y", q_num_heads=2, kv_num_heads=2, scale=0.3)],
+        {},
+        TOKENS,
+        [*THREE, *["reshape", "transpose"] * 3, *SCORED[1:], "transpose", "reshape"],
+    ),
+    "attention that looks back": (
+        [*QUERIES, node("Attention", "q k v", "y", is_causal=1)],
+        {},
+        HEADS,
+        [*THREE, *SCORED[:4], "constant", "add", *SCORED[4:]],
+    ),
+    "attention with a mask of truth values": (
+        [*QUERIES, node("Attention", "q k v m", "y")],
+        {"m": np.tri(6, dtype=bool)},
+        HEADS,
+        [*THREE, *SCORED[:4], "constant", "add", *SCORED[4:]],
+    ),
+    "attention with a mask of numbers": (
+        [*QUERIES, node("Attention", "q k v m", "y")],
+        {"m": floats(6, 6)},
+        HEADS,
+        [*THREE, *SCORED[:4], "constant", "add", *SCORED[4:]],
+    ),
+    "a sum": ([node("ReduceSum", "x a", "y", keepdims=0)], {"a": integers(2)}, IMAGE, [*SUMMED, "reshape"]),
+    "a sum of all": ([node("ReduceSum", "x", "y")], {}, IMAGE, SUMMED),
+    "a norm of vectors": ([node("ReduceL2", "x", "y", axes=[-1])], {}, TOKENS, ["mul", *SUMMED, "sqrt"]),
+    "nearest of old": (
+        [node("Upsample", "x s", "y", mode="nearest")],
+        {"s": np.array([1, 1, 2, 3], np.float32)},
+        IMAGE,
+        ["resize"],
+    ),
+}
+OPSETS = {form: 23 for form in FORMS if form.startswith("attention")} | {"nearest of old": 9}
+OPSETS |= {"gelu": 20, "gelu by tanh": 20, "padding of tokens by a number": 18}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -384,6 +426,7 @@ UNREADABLE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any], str]] = {
     "a cube": ([node("Pow", "z n", "y")], {"n": np.float32(3)}, "power"),
     "repeating": ([node("Expand", "z n", "y")], {"n": integers(4, 8, 12, 12)}, "repeats"),
     "a steeper elu": ([node("Elu", "z", "y", alpha=2.0)], {}, "alpha 2"),
+    "attention that goes on": ([node("Attention", "z z z", "y", softcap=3.0)], {}, "capped"),
     "a cast to integers": ([node("Cast", "z", "y", to=6)], {}, "no floating-point numbers"),
     "a trace": ([node("Einsum", "z w", "y", equation="nchh,h->nc")], {"w": floats(12)}, "named once"),
     "an outer product": ([node("Einsum", "z w", "y", equation="nchw,k->nchwk")], {"w": floats(5)}, "no product"),
