@@ -52,11 +52,17 @@ def evrsnas(
         None, "--probability", help="The budget is to hold with this probability, by the predictor's interval."
     ),
     bound: str = typer.Option("normal", "--bound", help="With --probability: normal or conformal."),
-    proxy: str = typer.Option(
-        "phi", "--proxy", help="The score: phi, macs, params, synflow, naswot, jacov, zen; joined by + for mean ranks."
+    proxy: str | None = typer.Option(
+        None,
+        "--proxy",
+        help="The score: phi, macs, params, synflow, naswot, jacov, zen; joined by + for mean ranks "
+        "[default: phi; of a file the best there is].",
     ),
     scores: Path | None = typer.Option(
-        None, "--scores", help="A store that `rmi score` filled: phi comes out of it, and what it lacks is added."
+        None,
+        "--scores",
+        help="The file of `search distilled`, which knows scores beforehand; or a store that `rmi "
+        "score` filled: phi comes out of it, and what it lacks is added.",
     ),
     reference: str | None = typer.Option(
         None, "--reference", help="What phi compares with, as `rmi score` takes it [default: with --scores as there]."

@@ -16,6 +16,9 @@ def verify(
     study: Path = typer.Argument(
         ..., help="The study file that `edgecost search` wrote, a stage's file of S3NAS, or the folder of its run."
     ),
+    target: str | None = typer.Option(
+        None, "--target", "-t", help="Of a search on several targets: which one to measure on."
+    ),
     effort: str = typer.Option("record", "--effort", help="record (the full protocol) or quick."),
     budget_ms: float | None = typer.Option(
         None, "--budget-ms", help="Hold it against this instead of the study's budget."
@@ -34,13 +37,16 @@ def verify(
     from edgecost.stages.s3nas.verify import verifiable, verify_stage
     from edgecost.stages.targets import all_devices
     from edgecost.stages.verification import verify_study
+    from profiler.errors import ConfigError
 
     with progress("verify", quiet=json_) as bar:
         stage = verifiable(study)
         if stage is not None:
+            if target is not None:
+                raise ConfigError("a network of S3NAS is measured on all its targets: leave --target out")
             answer = verify_stage(stage, all_devices(devices), effort, results, bar, budget_ms, budget_mj)
         else:
-            answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms, budget_mj)
+            answer = verify_study(study, all_devices(devices), effort, results, bar, budget_ms, budget_mj, target)
     if json_:
         emit_json(answer)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,10 @@ from edgecost.stages.beyond_costs import TargetCosts, target_costs
 from edgecost.stages.beyond_scores import Phi, score_of
 from edgecost.stages.costs import write_json
 from edgecost.stages.energy_costs import UNIT_TEXTS
+from edgecost.stages.known_scores import MUTATION, is_scores_file, score_of_file
 from edgecost.stages.searching import IMAGE_SIZE, SearchOptions, SearchRecipe
 from edgecost.stages.spaces import chosen_space, image_source
+from edgecost.stages.verification import BEYOND
 from profiler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["BeyondOptions", "search_beyond"]
 
 _SCHEMA = 1
+PHI = "phi"
 FINALIST_SIZES = (8, 1)
 """As `searching.FINALIST_SIZES`, of a round of many finalists."""
 
@@ -45,10 +48,11 @@ class BeyondOptions(SearchRecipe):
         pareto: the multi-objective form.
         probability: with which the budget is to hold; None: the expected cost is compared with it.
         bound: how the predictor's interval becomes a bound.
-        proxy: the score, see `search.evrsnas.beyond.score_names`.
+        proxy: the score, see `search.evrsnas.beyond.score_names`; None: phi, or the best that a file of scores allows.
         finalists: how many are trained after the search; 0 for none.
         epochs: of their training.
-        scores: a store that `edgecost rmi score` filled: phi is looked up in it, and what it lacks is added.
+        scores: a store that `edgecost rmi score` filled: phi is looked up in it, and what it lacks is added; or a file
+            of scores, see `edgecost.stages.known_scores`.
         reference: what phi compares with, see `search.evrsnas.references.reference_for`; None trains one, or with a
             store takes what `edgecost rmi score` takes.
         score_seed: of everything random in scores; None: `seed`. Several searches share a store by one of these.
@@ -59,7 +63,7 @@ class BeyondOptions(SearchRecipe):
     pareto: bool = False
     probability: float | None = None
     bound: BoundForm = "normal"
-    proxy: str = "phi"
+    proxy: str | None = None
     finalists: int = 0
     epochs: int = 5
     scores: Path | None = None
@@ -67,9 +71,14 @@ class BeyondOptions(SearchRecipe):
     score_seed: int | None = None
 
     @property
+    def score_text(self) -> str:
+        """The score by name, where no file of scores decides."""
+        return self.proxy or PHI
+
+    @property
     def plain(self) -> bool:
         """Whether the plain search does all that is asked for."""
-        asked = self.pareto or self.probability is not None or self.proxy != "phi" or self.finalists
+        asked = self.pareto or self.probability is not None or self.score_text != PHI or self.finalists
         scored = self.scores is not None or self.reference is not None or self.score_seed is not None
         return len(self.targets) == 1 and not asked and not scored
 
@@ -98,7 +107,11 @@ def search_beyond(
         raise ConfigError("--finalists is not negative and --finalist-epochs at least 1")
     if options.pareto and len(options.targets) > 1:
         raise ConfigError("--pareto is the front of one target; name one --target")
-    parts_of(options.proxy)
+    if is_scores_file(options.scores):
+        if options.reference is not None or options.score_seed is not None:
+            raise ConfigError("scores out of a file are as they are: leave --reference and --score-seed out")
+    else:
+        parts_of(options.score_text)
     space = chosen_space(options.space, options.supernet)
     costs = target_costs(
         results, space, options.targets, options.budgets, options.unit, options.probability, options.bound
@@ -109,7 +122,7 @@ def search_beyond(
     found = (_front if options.pareto else _evolved)(options, space, costs, score, progress)
     answer: dict[str, Any] = {
         "schema": _SCHEMA,
-        "kind": "evrsnas-beyond",
+        "kind": BEYOND,
         "space": space.name,
         "targets": list(costs.each),
         f"budgets_{options.unit}": list(costs.budgets.values()),
@@ -127,6 +140,8 @@ def search_beyond(
     }
     if "rank_sample" in score.facts:
         answer["sentence"] += f" (and {score.facts['rank_sample']} that ranks are taken in)"
+    if is_scores_file(options.scores):
+        answer["sentence"] += f"; scores of {score.facts['architectures']} architectures out of {options.scores}"
     if score.filling:
         answer["phi_networks_trained"] = trained = score.filling.computed
         answer["sentence"] += f"; for phi {trained} networks were trained, the others found in {options.scores}"
@@ -144,9 +159,11 @@ def search_beyond(
 
 
 def _score(options: BeyondOptions, space: SearchSpace, images: ImageSet, cache: Path) -> NamedScore:
+    if options.scores is not None and is_scores_file(options.scores):
+        return score_of_file(options.scores, options.proxy, space)
     seed = options.seed if options.score_seed is None else options.score_seed
     phi = Phi(options.preset, options.scores, options.reference, options.data, seed)
-    return score_of(options.proxy, space, images, seed, cache, phi)
+    return score_of(options.score_text, space, images, seed, cache, phi)
 
 
 def _evolved(
@@ -164,6 +181,8 @@ def _evolved(
             progress.advance(f"generation {generation.index}: {generation.evaluations} scored")
 
     config = EvolutionConfig(costs.budget, options.population, options.generations, min(5, options.population))
+    if is_scores_file(options.scores):
+        config = replace(config, mutation_rate=MUTATION)
     found = evolve(space, score.function, costs.function, config, np.random.default_rng(options.seed), observer=observe)
     best = found.best
     label = space.describe(best.architecture)
@@ -171,9 +190,10 @@ def _evolved(
     sure = (
         "" if options.probability is None else f", with probability {options.probability:g} by {options.bound} bounds"
     )
+    named = score.facts["proxy"]
     sentence = (
-        f"{verdict}: {label} with {options.proxy} {best.score:.3f} at {costs.sentence(best.architecture)}{sure}, after "
-        f"{found.evaluations} scored architectures"
+        f"{verdict}: {label} with {named} {best.score:.3f} at {costs.sentence(best.architecture)}{sure}, "
+        f"after {found.evaluations} scored architectures"
     )
     return {
         "feasible": found.feasible,
@@ -260,4 +280,5 @@ def _name(options: BeyondOptions, costs: TargetCosts) -> str:
     digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
     form = "pareto" if options.pareto else "evrsnas"
     where = "+".join(costs.each).replace("/", "-")
-    return f"{form}-{options.proxy}-{where[:80]}-{digest}"
+    score = options.proxy or ("known" if is_scores_file(options.scores) else PHI)
+    return f"{form}-{score}-{where[:80]}-{digest}"

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
 
-__all__ = ["judged", "judged_energy", "read_study", "study_unit", "verify_study"]
+BEYOND = "evrsnas-beyond"
+"""The kind of a file that `edgecost.stages.beyond` writes."""
+
+__all__ = ["BEYOND", "judged", "judged_energy", "read_study", "study_unit", "verify_study"]
 
 
-def read_study(path: Path) -> dict[str, Any]:
-    """What `edgecost search` wrote.
+def read_study(path: Path, target: str | None = None) -> dict[str, Any]:
+    """What `edgecost search evrsnas` wrote; of a search beyond the plain one, its winner on one of its targets.
+
+    Args:
+        path: the file.
+        target: which of several targets, by its id or its device's.
 
     Raises:
-        ConfigError: when the file is missing or is no such file.
+        ConfigError: when the file is missing, is no such file, found nothing, or has several targets of which none, or
+            another one, is named.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -35,10 +43,34 @@ def read_study(path: Path) -> dict[str, Any]:
     except ValueError:
         raise ConfigError(f"{path} is not JSON; name the file that `edgecost search` wrote") from None
     found = dict(data) if isinstance(data, dict) else {}
+    if found.get("kind") == BEYOND:
+        found = _of_one_target(found, path, target)
+    elif target is not None and target not in (found.get("target"), str(found.get("target")).split("/", 1)[0]):
+        raise ConfigError(f"{path} is a search on {found.get('target')}, not on {target}")
     missing = {"space", "target", f"budget_{study_unit(found)}", "best"} - set(found)
     if missing:
         raise ConfigError(f"{path} is not a study of `edgecost search`: it lacks {', '.join(sorted(missing))}")
     return found
+
+
+def _of_one_target(found: dict[str, Any], path: Path, target: str | None) -> dict[str, Any]:
+    """A search beyond the plain one in the form of a plain one on one of its targets."""
+    best, ids = found.get("best"), found.get("targets", [])
+    if not best:
+        raise ConfigError(f"{path} found no network within its budget: there is nothing to measure")
+    chosen = [c for c in best["costs"] if target is None or target in (c["target"], c["target"].split("/", 1)[0])]
+    if len(chosen) != 1:
+        among = f"is not {target}" if target else "is one of several"
+        raise ConfigError(f"{path}: the target {among}; name one with --target: {', '.join(ids)}")
+    unit: Unit = "mj" if "budget_mj" in chosen[0] else "ms"
+    cost = {f"cost_{unit}": chosen[0][f"predicted_{unit}"]}
+    return {
+        **found,
+        "target": chosen[0]["target"],
+        f"budget_{unit}": chosen[0][f"budget_{unit}"],
+        "best": {**best, **cost},
+        "config": {"unit": unit},
+    }
 
 
 def study_unit(study: Mapping[str, Any]) -> Unit:
@@ -55,6 +87,7 @@ def verify_study(
     progress: Progress | None = None,
     budget_ms: float | None = None,
     budget_mj: float | None = None,
+    target: str | None = None,
 ) -> dict[str, Any]:
     """Measure a study's winner end to end and hold it against budget and prediction; writes RESULTS/verify.json.
 
@@ -66,13 +99,14 @@ def verify_study(
         progress: is told what happens.
         budget_ms, budget_mj: what to hold it against, where that is not the budget that the search was given; of the
             cost that the study's budget is of.
+        target: which of a search's targets, where it has several.
 
     Raises:
         ConfigError: for a file that is no study, a budget of another cost, or a target that is not among the devices.
         DeviceError: when the board cannot be used.
         MeasurementError: when the measurement failed on the board, or gave no energy where the budget is of energy.
     """
-    study = read_study(path)
+    study = read_study(path, target)
     unit = study_unit(study)
     own, other = (budget_ms, budget_mj) if unit == "ms" else (budget_mj, budget_ms)
     if other is not None:

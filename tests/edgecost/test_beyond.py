@@ -15,6 +15,7 @@ from edgecost.stages.beyond import BeyondOptions, search_beyond
 from edgecost.stages.beyond_costs import paired_budgets
 from edgecost.stages.rmi import RmiOptions, fill_store
 from edgecost.stages.searching import SearchOptions
+from edgecost.stages.verification import read_study
 from profiler.errors import ConfigError
 from profiler.tables.table import CostTable
 from profiler.workloads.weights import seeded_weights
@@ -79,6 +80,22 @@ def test_a_network_meets_the_budget_on_each_of_two_targets(ids, tmp_path):
     written = json.loads(Path(found["file"]).read_text())
     assert written["kind"] == "evrsnas-beyond"
     assert Path(found["file"]).parent == tmp_path / "search" / "beyond"  # no report takes it for a plain study
+
+
+def test_its_winner_is_verified_on_one_target_at_a_time(ids, tmp_path):
+    found = search_beyond(options(ids, 1.0, 3.0), tmp_path)
+    path = Path(found["file"])
+    with pytest.raises(ConfigError, match="the target is one of several; name one with --target"):
+        read_study(path)
+    with pytest.raises(ConfigError, match="the target is not elsewhere"):
+        read_study(path, "elsewhere")
+    study = read_study(path, ids[1])
+    told = next(c for c in found["best"]["costs"] if c["target"] == ids[1])
+    assert (study["target"], study["budget_ms"]) == (ids[1], 3.0)
+    assert (study["best"]["cost_ms"], study["best"]["choices"]) == (told["predicted_ms"], found["best"]["choices"])
+    path.write_text(json.dumps({**found, "best": None}))
+    with pytest.raises(ConfigError, match="found no network within its budget"):
+        read_study(path, ids[1])
 
 
 def test_a_budget_on_one_of_them_that_nothing_meets_is_flagged(ids, tmp_path):
