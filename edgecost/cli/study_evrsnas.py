@@ -53,7 +53,9 @@ def hw_evrsnas(
     effort: str = EffortOption,
     devices: Path | None = DevicesOption,
     space: str = typer.Option("nasbench201", "--space", help="nasbench201, or fbnet, which has costs and no accuracy."),
-    preset: str = typer.Option("untrained", "--preset", help="For fbnet: how phi is computed."),
+    preset: str | None = typer.Option(
+        None, "--preset", help="For fbnet: how phi is computed [default: untrained]."
+    ),
     networks: int | None = typer.Option(
         None, "--networks", min=1, help="For fbnet: fresh networks an architecture [default: the preset's]."
     ),
@@ -78,6 +80,10 @@ def hw_evrsnas(
         raise ConfigError("--measure measures on targets of one's own: name them with --target")
     if space not in ("nasbench201", "fbnet"):
         raise ConfigError(f"--space is nasbench201 or fbnet, not {space!r}")
+    fbnet_only = {"--preset": preset, "--networks": networks, "--quantile": quantile or None}
+    idle = [name for name, value in fbnet_only.items() if value is not None]
+    if idle and space != "fbnet":
+        raise ConfigError(f"{', '.join(idle)} is for --space fbnet; on nasbench201 scores come out of --scores")
     options = EvrsnasStudy(
         data_folder(data), tuple(device), tuple(dataset), cost, tuple(scores), score,  # type: ignore[arg-type]
         final_score, finalists, seeds, population, generations, penalty, penalty_form, controls, ablations,
@@ -87,7 +93,7 @@ def hw_evrsnas(
         if space == "fbnet":
             from edgecost.stages.evrsnas.fbnet import FbnetStudy, run_fbnet
 
-            answer = run_fbnet(FbnetStudy(options, preset, tuple(quantile), networks), out, bar)
+            answer = run_fbnet(FbnetStudy(options, preset or "untrained", tuple(quantile), networks), out, bar)
         else:
             answer = _nasbench(options, out, bar, devices if measure else None, effort if measure else None)
     if json_:

@@ -263,6 +263,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_searched(run
         (("--finalists", "3"), "--final-score"),
         (("--final-score", "zen", "--finalists", "3"), "no score 'zen'"),
         (("--space", "darts"), "nasbench201 or fbnet"),
+        (("--quantile", "0.4", "--preset", "reduced"), "--preset, --quantile is for --space fbnet"),
         (("--space", "fbnet", "--cost", "energy"), "fbnet is by latency"),
         (("--space", "fbnet", "--dataset", "cifar10"), "no --dataset"),
         (("--space", "fbnet", "--device", "edgetpu"), "no device 'edgetpu'"),
