@@ -28,12 +28,12 @@ FloatArray = NDArray[np.float64]
 INPUTS = (
     "macs", "bytes_read", "bytes_written", "weight_bytes", "in_channels", "out_channels", "in_pixels", "out_pixels",
     "kernel_area", "stride", "groups", "ops", "macs_per_byte", "touched_bytes", "nonlinear_values", "out_rows",
-    "out_fill_8", "out_fill_16", "in_fill_8", "in_fill_16", *FLAGS,
+    "out_fill_8", "out_fill_16", "in_fill_8", "in_fill_16", "whole_4", "whole_8", "whole_16", *FLAGS,
 )  # fmt: skip
 """What a correction may depend on; where they are not shares or flags, by their logarithms."""
 
 _COLUMNS = [FEATURES.index(name) for name in INPUTS]
-_PLAIN = np.array([name.endswith(("_8", "_16")) or name in FLAGS for name in INPUTS])
+_PLAIN = np.array([name.endswith(("_4", "_8", "_16")) or name in FLAGS for name in INPUTS])
 _RATE = 0.15
 """At which boosting learns."""
 

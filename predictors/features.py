@@ -48,6 +48,9 @@ SHAPED: tuple[str, ...] = (
     "odd_macs_4",
     "odd_macs_8",
     "odd_macs_16",
+    "odd_bytes_4",
+    "odd_bytes_8",
+    "odd_bytes_16",
     "nonlinear_values",
     "channel_rows",
     "work",
@@ -69,6 +72,9 @@ _SIZES: tuple[str, ...] = (
     "out_fill_16",
     "in_fill_8",
     "in_fill_16",
+    "whole_4",
+    "whole_8",
+    "whole_16",
     "out_rows",
 )
 
@@ -134,7 +140,9 @@ def kernel_features(kernel: Kernel) -> dict[str, float]:
     `bytes_read` counts what enters the kernel, `bytes_written` what leaves it: what fused operators pass to each
     other does not move. `window_values` is the size of the matrix that im2col would make: output pixels x window x
     channels read. `padded_macs_N` are multiply-accumulates with the channels on both sides rounded up to a multiple of
-    N, `out_padded_macs_N` with those written; `odd_macs_N` are all of them where the channels are no such multiple.
+    N, `out_padded_macs_N` with those written; `odd_macs_N` are all of them where the channels are no such multiple,
+    `odd_bytes_N` all bytes moved there, and `whole_N` is 1 where they are one: blocked layouts are for such channels,
+    and others leave them at a price.
     `work` is the multiply-accumulates, or of kernels without any the values that their windows look at.
     `spilled_N` is what a kernel touches beyond N bytes; `overflowed_N` all that it touches where it is twice N or more,
     and a part of it from N on. `fill` is the used share of channels rounded up.
@@ -176,6 +184,8 @@ def kernel_features(kernel: Kernel) -> dict[str, float]:
         "out_fill_16": c_out / _rounded_up(c_out, 16),
         "in_fill_8": c_in / _rounded_up(c_in, 8),
         "in_fill_16": c_in / _rounded_up(c_in, 16),
+        **{f"whole_{step}": float(not (c_in % step or c_out % step)) for step in (4, 8, 16)},
+        **{f"odd_bytes_{step}": moved if c_in % step or c_out % step else 0.0 for step in (4, 8, 16)},
         "out_rows": float(rows),
         **_flags(workload, main),
     }

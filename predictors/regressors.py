@@ -34,6 +34,10 @@ _EXTENSIVE_COLUMNS = [FEATURES.index(name) for name in EXTENSIVE]
 _SHAPED_COLUMNS = [FEATURES.index(name) for name in SHAPED]
 _SPILLED = [FEATURES.index(name) for name in SHAPED if name.startswith(("spilled_", "overflowed_"))]
 _TOUCHED = FEATURES.index("touched_bytes")
+_ROUGHLY = 10
+"""Of corners, for a roofline that only bounds."""
+_SLACK, _LEAST_MS = 1.5, 1e-9
+"""How much farther from its roofline than any row fitted on a prediction may be; and what nothing is divided by."""
 _LEAST_SPILL = 0.25
 """The share of what a kernel touches that has to lie beyond a cache's size to tell what that costs."""
 _MACS = FEATURES.index("macs")
@@ -133,9 +137,21 @@ class WideRidge(NonNegativeRidge):
     """The same with the features of alignment and caches, and with roofs: max(padded work, r x bytes) for several r.
 
     A sum of roofs with coefficients >= 0 is a roofline whose corner need not be known beforehand.
+
+    What few rows say of a column, a larger kernel pays for every unit of it. So no prediction exceeds its roofline by
+    much more than the rows fitted on exceed theirs.
+
+    Attributes:
+        roofline: fitted to the same rows.
+        most: times which a prediction may exceed it.
     """
 
     width = 1 + len(EXTENSIVE) + len(SHAPED) + len(_ROOFS)
+
+    def __init__(self, ridge: float = 1e-4) -> None:
+        super().__init__(ridge)
+        self.roofline = Roofline(_ROUGHLY)
+        self.most = 0.0
 
     def fit(self, features: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
         """See `Regressor`. A cache that no kernel measured leaves by more than a little gets no coefficient: those few
@@ -145,6 +161,24 @@ class WideRidge(NonNegativeRidge):
         shares = (spills / np.maximum(features[:, _TOUCHED, None], 1.0)).max(axis=0, initial=0.0)
         told[:, _SPILLED] = np.where(shares >= _LEAST_SPILL, spills, 0.0)
         super().fit(told, latency_ms, weights)
+        self.roofline.fit(features, latency_ms, weights)
+        roofs = np.maximum(self.roofline.predict(features), _LEAST_MS)
+        self.most = _SLACK * max(1.0, float((latency_ms / roofs).max(initial=0.0)))
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """See `Regressor`."""
+        bound = self.most * np.maximum(self.roofline.predict(features), _LEAST_MS)
+        return np.asarray(np.minimum(super().predict(features), bound), dtype=np.float64)
+
+    def state(self) -> dict[str, Any]:
+        """That of the sum, and the bound."""
+        return {**super().state(), "roofline": self.roofline.state(), "most": self.most}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Regressor`."""
+        super().restore(state)
+        self.roofline.restore(state["roofline"])
+        self.most = float(state["most"])
 
     def _design(self, features: FloatArray) -> FloatArray:
         moved = features[:, _BYTES].sum(axis=1)
@@ -157,9 +191,13 @@ class Roofline:
 
     With the corner of the roof fixed at r MACs per byte the model is linear: max(MACs, r x bytes) / peak + dispatch.
     So the corner is searched on a grid and the rest solved for exactly, which cannot end in a local minimum.
+
+    Args:
+        every: of the grid's corners every so-manieth is tried.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
         self.ms_per_mac = 0.0
         self.ms_per_byte = 0.0
         self.dispatch_ms = 0.0
@@ -172,7 +210,7 @@ class Roofline:
     def fit_design(self, design: FloatArray, latency_ms: FloatArray, weights: FloatArray) -> None:
         """Learn from sums over kernels: rows of `roofline_design`."""
         best = np.inf
-        for column, corner in enumerate(_CORNERS):
+        for column, corner in list(enumerate(_CORNERS))[:: self.every]:
             two = design[:, [column, -1]]
             slope, dispatch = nonnegative_fit(two, latency_ms, weights)
             error = float(np.sum(((two @ (slope, dispatch) - latency_ms) * weights) ** 2))

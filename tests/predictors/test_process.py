@@ -35,7 +35,7 @@ def test_operators_of_one_family_are_told_apart() -> None:
     for kind, times in kinds.items():
         unseen = feature_matrix(elementwise(kind, 9, 1))
         truth = 1e-6 * values_of(unseen) * times
-        np.testing.assert_allclose(process.predict(unseen), truth, rtol=0.1)
+        np.testing.assert_allclose(process.predict(unseen), truth, rtol=0.15)
 
 
 def test_an_uncertain_measurement_bends_less() -> None:

@@ -158,3 +158,24 @@ def test_a_cache_left_by_a_little_says_nothing_about_its_cost() -> None:
     ridge.fit(features, latency, 1.0 / latency)
     (larger,) = ridge.predict(np.array([linear(4096)]))
     assert larger < 4.0 * latency[-1] * (4096 / 725) ** 2
+
+
+def test_one_small_row_does_not_decide_what_a_large_kernel_costs() -> None:
+    def depthwise(channels: int, pixels: int) -> list[float]:
+        attrs = {"out_channels": channels, "kernel": (3, 3), "stride": (1, 1), "padding": (1, 1, 1, 1),
+                 "dilation": (1, 1), "groups": channels, "bias": False}  # fmt: skip
+        kernel = single("conv2d", ((1, channels, pixels, pixels),), attrs)
+        return [kernel_features(kernel)[name] for name in FEATURES]
+
+    # of channels that are no multiple of four there is one, tiny and dearer than others of much more work
+    sizes = [(8, 16), (16, 16), (32, 16), (16, 32), (32, 32), (64, 8), (3, 2)]
+    features = np.array([depthwise(*size) for size in sizes])
+    latency = np.array([1e-6 * channels * pixels**2 for channels, pixels in sizes])
+    latency[-1] = 5e-3
+    ridge = WideRidge(1e-4)
+    ridge.fit(features, latency, 1.0 / latency)
+    (odd,) = ridge.predict(np.array([depthwise(31, 64)]))
+    assert odd < 20.0 * 1e-6 * 31 * 64**2
+    again = WideRidge()
+    again.restore(json.loads(json.dumps(ridge.state())))
+    assert again.predict(features).tolist() == ridge.predict(features).tolist()
