@@ -43,11 +43,12 @@ def underestimate(points: Sequence[Mapping[str, Any]]) -> float:
     Args:
         points: {"measured_ms", "predicted_ms"} of networks that nothing was fitted on; without a prediction left out.
     """
+    from predictors.intervals import conformal_rank
+
     ratios = sorted(p["measured_ms"] / p["predicted_ms"] for p in points if p["predicted_ms"])
     if not ratios:
         return 1.0
-    rank = min(math.ceil((len(ratios) + 1) * SHARE), len(ratios))
-    return float(max(1.0, ratios[rank - 1]))
+    return float(max(1.0, ratios[conformal_rank(len(ratios), SHARE) - 1]))
 
 
 def search_until_held(

@@ -165,7 +165,7 @@ def kernel_features(kernel: Kernel) -> dict[str, float]:
         "out_pixels": float(px_out),
         "window_values": float(px_out * area * c_in),
         "out_channels": float(c_out),
-        **_aligned(macs, c_in, c_out, groups),
+        **_aligned(macs, moved, c_in, c_out, groups),
         "nonlinear_values": float(
             sum(prod(workload.shapes[i][0]) for i in workload.compute_ops if workload.ops[i].kind in _NONLINEAR)
         ),
@@ -184,8 +184,6 @@ def kernel_features(kernel: Kernel) -> dict[str, float]:
         "out_fill_16": c_out / _rounded_up(c_out, 16),
         "in_fill_8": c_in / _rounded_up(c_in, 8),
         "in_fill_16": c_in / _rounded_up(c_in, 16),
-        **{f"whole_{step}": float(not (c_in % step or c_out % step)) for step in (4, 8, 16)},
-        **{f"odd_bytes_{step}": moved if c_in % step or c_out % step else 0.0 for step in (4, 8, 16)},
         "out_rows": float(rows),
         **_flags(workload, main),
     }
@@ -213,17 +211,20 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[-1], prod(shape[:-1]), 1
 
 
-def _aligned(macs: float, c_in: int, c_out: int, groups: int) -> dict[str, float]:
+def _aligned(macs: float, moved: float, c_in: int, c_out: int, groups: int) -> dict[str, float]:
     """What vector units do: they take the channels of a group together, and those of depthwise convolutions, of which
     each is a group."""
     depthwise = groups > 1 and groups == c_in
     inner, outer = (1, c_out) if depthwise else (max(1, c_in // groups), max(1, c_out // groups))
     padded = {step: macs * _rounded_up(outer, step) / outer for step in (4, 8, 16)}
     inside = {step: 1.0 if inner == 1 else _rounded_up(inner, step) / inner for step in (8, 16)}
+    odd = {step: bool(c_in % step or c_out % step) for step in (4, 8, 16)}
     return {
         **{f"out_padded_macs_{step}": value for step, value in padded.items()},
         **{f"padded_macs_{step}": padded[step] * share for step, share in inside.items()},
-        **{f"odd_macs_{step}": macs if c_in % step or c_out % step else 0.0 for step in (4, 8, 16)},
+        **{f"odd_macs_{step}": macs if is_odd else 0.0 for step, is_odd in odd.items()},
+        **{f"odd_bytes_{step}": moved if is_odd else 0.0 for step, is_odd in odd.items()},
+        **{f"whole_{step}": float(not is_odd) for step, is_odd in odd.items()},
     }
 
 

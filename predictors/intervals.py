@@ -21,6 +21,7 @@ __all__ = [
     "FitPredict",
     "Residuals",
     "conformal_quantile",
+    "conformal_rank",
     "leave_one_out",
     "normal_quantile",
     "quadrature",
@@ -72,6 +73,11 @@ def _is_conformal(n: int, level: float) -> bool:
     return n >= CONFORMAL_LEAST and math.ceil((n + 1) * level) <= n
 
 
+def conformal_rank(n: int, level: float) -> int:
+    """Which of n sorted errors holds at `level` (1 is the least); the largest where they are too few for that."""
+    return min(math.ceil((n + 1) * level), n)
+
+
 def conformal_quantile(errors: Sequence[float], level: float, n_params: int = 0) -> float:
     """Half-width at `level` from errors of predictions made without the row they are of, shape (n,).
 
@@ -83,7 +89,7 @@ def conformal_quantile(errors: Sequence[float], level: float, n_params: int = 0)
     if not n:
         return math.inf
     if _is_conformal(n, level):
-        return sorted(abs(error) for error in errors)[math.ceil((n + 1) * level) - 1]
+        return sorted(abs(error) for error in errors)[conformal_rank(n, level) - 1]
     # no factor sqrt(1 + 1/n): a left-out residual already carries the error of the fit without it
     quantile = t_quantile(level, n - n_params)
     return quantile * math.sqrt(sum(e * e for e in errors) / n) if math.isfinite(quantile) else math.inf

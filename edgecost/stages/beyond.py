@@ -16,7 +16,8 @@ from edgecost.stages.beyond_costs import TargetCosts, target_costs
 from edgecost.stages.beyond_scores import Phi, score_of
 from edgecost.stages.costs import write_json
 from edgecost.stages.energy_costs import UNIT_TEXTS
-from edgecost.stages.known_scores import MUTATION, is_scores_file, score_of_file
+from edgecost.stages.evrsnas.options import MUTATION
+from edgecost.stages.known_scores import is_scores_file, score_of_file
 from edgecost.stages.searching import IMAGE_SIZE, SearchOptions, SearchRecipe
 from edgecost.stages.spaces import chosen_space, image_source
 from edgecost.stages.verification import BEYOND
@@ -76,6 +77,11 @@ class BeyondOptions(SearchRecipe):
         return self.proxy or PHI
 
     @property
+    def scores_file(self) -> Path | None:
+        """The file of scores, where `scores` is one and no store."""
+        return self.scores if is_scores_file(self.scores) else None
+
+    @property
     def plain(self) -> bool:
         """Whether the plain search does all that is asked for."""
         asked = self.pareto or self.probability is not None or self.score_text != PHI or self.finalists
@@ -107,7 +113,7 @@ def search_beyond(
         raise ConfigError("--finalists is not negative and --finalist-epochs at least 1")
     if options.pareto and len(options.targets) > 1:
         raise ConfigError("--pareto is the front of one target; name one --target")
-    if is_scores_file(options.scores):
+    if options.scores_file:
         if options.reference is not None or options.score_seed is not None:
             raise ConfigError("scores out of a file are as they are: leave --reference and --score-seed out")
     else:
@@ -140,8 +146,8 @@ def search_beyond(
     }
     if "rank_sample" in score.facts:
         answer["sentence"] += f" (and {score.facts['rank_sample']} that ranks are taken in)"
-    if is_scores_file(options.scores):
-        answer["sentence"] += f"; scores of {score.facts['architectures']} architectures out of {options.scores}"
+    if options.scores_file:
+        answer["sentence"] += f"; scores of {score.facts['architectures']} architectures out of {options.scores_file}"
     if score.filling:
         answer["phi_networks_trained"] = trained = score.filling.computed
         answer["sentence"] += f"; for phi {trained} networks were trained, the others found in {options.scores}"
@@ -159,8 +165,8 @@ def search_beyond(
 
 
 def _score(options: BeyondOptions, space: SearchSpace, images: ImageSet, cache: Path) -> NamedScore:
-    if options.scores is not None and is_scores_file(options.scores):
-        return score_of_file(options.scores, options.proxy, space)
+    if options.scores_file:
+        return score_of_file(options.scores_file, options.proxy, space)
     seed = options.seed if options.score_seed is None else options.score_seed
     phi = Phi(options.preset, options.scores, options.reference, options.data, seed)
     return score_of(options.score_text, space, images, seed, cache, phi)
@@ -181,7 +187,7 @@ def _evolved(
             progress.advance(f"generation {generation.index}: {generation.evaluations} scored")
 
     config = EvolutionConfig(costs.budget, options.population, options.generations, min(5, options.population))
-    if is_scores_file(options.scores):
+    if options.scores_file:
         config = replace(config, mutation_rate=MUTATION)
     found = evolve(space, score.function, costs.function, config, np.random.default_rng(options.seed), observer=observe)
     best = found.best
@@ -280,5 +286,5 @@ def _name(options: BeyondOptions, costs: TargetCosts) -> str:
     digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
     form = "pareto" if options.pareto else "evrsnas"
     where = "+".join(costs.each).replace("/", "-")
-    score = options.proxy or ("known" if is_scores_file(options.scores) else PHI)
+    score = options.proxy or ("known" if options.scores_file else PHI)
     return f"{form}-{score}-{where[:80]}-{digest}"

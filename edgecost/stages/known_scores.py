@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from search.evrsnas.beyond.score_names import NamedScore
     from search.spaces.base import Architecture, SearchSpace
 
-__all__ = ["MUTATION", "is_scores_file", "score_of_file"]
-
-MUTATION = 0.3
-"""Where a score is known beforehand, asking for more architectures costs nothing; see docs/hw-evrsnas.md."""
+__all__ = ["is_scores_file", "score_of_file"]
 
 
 def is_scores_file(path: Path | None) -> bool:
@@ -40,9 +37,9 @@ def score_of_file(path: Path, text: str | None, space: SearchSpace) -> NamedScor
         ConfigError: where the file cannot be read, has not that score, or is of another space.
     """
     from edgecost.stages.evrsnas.defaults import default_score, with_fitted
+    from edgecost.stages.evrsnas.scores import counted
     from search.evrsnas.arrays import arrays_of
     from search.evrsnas.beyond.score_names import NamedScore
-    from search.evrsnas.judging import macs_and_params
     from search.evrsnas.study_scores import combined, file_scores
     from search.spaces.nasbench201 import NasBench201
 
@@ -53,8 +50,7 @@ def score_of_file(path: Path, text: str | None, space: SearchSpace) -> NamedScor
             f"files of scores are for nasbench201, and this search is of {space.name}: leave --scores out"
         )
     arrays = arrays_of(space)
-    counts = dict(zip(("macs", "params"), (arrays.scores(own) for own in macs_and_params(arrays)), strict=True))
-    known = with_fitted({**file_scores(path, arrays), **counts}, arrays)
+    known = with_fitted({**file_scores(path, arrays), **counted(arrays)}, arrays)
     name = text or default_score(known)
     try:
         whole = combined(name, known)

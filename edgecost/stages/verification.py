@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from profiler.measure.progress import Progress
     from profiler.tables.row import Row
 
+__all__ = ["BEYOND", "judged", "judged_energy", "read_study", "study_unit", "verify_study"]
+
 BEYOND = "evrsnas-beyond"
 """The kind of a file that `edgecost.stages.beyond` writes."""
-
-__all__ = ["BEYOND", "judged", "judged_energy", "read_study", "study_unit", "verify_study"]
 
 
 def read_study(path: Path, target: str | None = None) -> dict[str, Any]:
@@ -44,8 +44,13 @@ def read_study(path: Path, target: str | None = None) -> dict[str, Any]:
         raise ConfigError(f"{path} is not JSON; name the file that `edgecost search` wrote") from None
     found = dict(data) if isinstance(data, dict) else {}
     if found.get("kind") == BEYOND:
-        found = _of_one_target(found, path, target)
-    elif target is not None and target not in (found.get("target"), str(found.get("target")).split("/", 1)[0]):
+        try:
+            found = _of_one_target(found, path, target)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path} is a damaged study of `edgecost search` ({error!r}); search again to write it anew"
+            ) from None
+    elif target is not None and not _is_called(str(found.get("target")), target):
         raise ConfigError(f"{path} is a search on {found.get('target')}, not on {target}")
     missing = {"space", "target", f"budget_{study_unit(found)}", "best"} - set(found)
     if missing:
@@ -58,7 +63,7 @@ def _of_one_target(found: dict[str, Any], path: Path, target: str | None) -> dic
     best, ids = found.get("best"), found.get("targets", [])
     if not best:
         raise ConfigError(f"{path} found no network within its budget: there is nothing to measure")
-    chosen = [c for c in best["costs"] if target is None or target in (c["target"], c["target"].split("/", 1)[0])]
+    chosen = [cost for cost in best["costs"] if target is None or _is_called(cost["target"], target)]
     if len(chosen) != 1:
         among = f"is not {target}" if target else "is one of several"
         raise ConfigError(f"{path}: the target {among}; name one with --target: {', '.join(ids)}")
@@ -71,6 +76,11 @@ def _of_one_target(found: dict[str, Any], path: Path, target: str | None) -> dic
         "best": {**best, **cost},
         "config": {"unit": unit},
     }
+
+
+def _is_called(target_id: str, name: str) -> bool:
+    """Whether a name is that of a target or of its device."""
+    return name in (target_id, target_id.split("/", 1)[0])
 
 
 def study_unit(study: Mapping[str, Any]) -> Unit:

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.intervals import t_quantile
+from predictors.intervals import conformal_rank, t_quantile
 
 __all__ = ["PRIOR_WEIGHT", "interval_factor", "rounding_half"]
 
@@ -34,8 +34,7 @@ def interval_factor(left_out: NDArray[np.float64], level: float) -> float:
     """
     n = len(left_out)
     expected = t_quantile(level, n)
-    rank = min(math.ceil((n + 1) * level), n)
-    seen = float(np.sort(np.abs(left_out))[rank - 1])
+    seen = float(np.sort(np.abs(left_out))[conformal_rank(n, level) - 1])
     share = n / (n + PRIOR_WEIGHT)
     # in logarithms: twice too wide and twice too narrow are equally wrong
     return math.exp(share * math.log(max(seen, expected / _MOST)) + (1.0 - share) * math.log(expected))

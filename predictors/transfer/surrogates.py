@@ -6,7 +6,6 @@ over hundreds of them is less noisy than any one measurement.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.intervals import conformal_rank
 from predictors.transfer.pool import Pool
 from profiler.errors import ConfigError
 
@@ -48,7 +48,7 @@ class Surrogate:
 
     def half_width_ms(self, level: float) -> float:
         """Half-width of the conformal interval: the (m + 1) level-th smallest left-out residual."""
-        rank = min(math.ceil((len(self.left_out_ms) + 1) * level), len(self.left_out_ms))
+        rank = conformal_rank(len(self.left_out_ms), level)
         return float(np.sort(np.abs(self.left_out_ms))[rank - 1])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from profiler.workloads.graph import Ref
-from profiler.workloads.importer_graph import Array, GraphReader, Node, Unreadable
+from profiler.workloads.importer_graph import GraphReader, Node, Unreadable, widened
 from profiler.workloads.ops_tensors import FLOAT32_MAX
 
 __all__ = ["attention"]
@@ -46,7 +46,8 @@ def attention(reader: GraphReader, node: Node) -> Sequence[Ref]:
     if query[1] != turned[1]:
         raise Unreadable(f"{query[1]} heads of queries share {turned[1]} of keys")
     scale = float(node.attrs.get("scale", 0.0)) or query[3] ** -0.5
-    scaled = reader.emit("mul", (refs[0], _constant(reader, node, "scale", np.full((1, 1, 1, 1), scale))), node.name)
+    factor = reader.emit_constant(f"{node.name} scale", np.full((1, 1, 1, 1), scale))
+    scaled = reader.emit("mul", (refs[0], factor), node.name)
     scores = reader.emit("matmul", (scaled, refs[1]), node.name)
     for mask in _masks(reader, node, query[2], turned[3]):
         scores = reader.emit("add", (scores, mask), node.name)
@@ -75,24 +76,10 @@ def _masks(reader: GraphReader, node: Node, queries: int, keys: int) -> list[Ref
     if name and (array := reader.constants.get(name)) is not None and array.dtype == bool:
         allowed = allowed & array
     elif name:
-        masks.append(_tensor(reader, node, name))
+        known = name in reader.constants
+        tensor = reader.constant_operand(name, 4) if known else widened(reader, reader.tensor(name), 4, node.name)
+        masks.append(tensor)
     if not allowed.all():
         added = np.where(allowed, 0.0, -FLOAT32_MAX)
-        masks.append(_constant(reader, node, "mask", added.reshape((1,) * (4 - added.ndim) + added.shape)))
+        masks.append(reader.emit_constant(f"{node.name} mask", added.reshape((1,) * (4 - added.ndim) + added.shape)))
     return masks
-
-
-def _tensor(reader: GraphReader, node: Node, name: str) -> Ref:
-    """A mask of numbers, with axes of one before its own."""
-    if name in reader.constants:
-        return reader.constant_operand(name, 4)
-    ref = reader.tensor(name)
-    shape = reader.shape(ref)
-    wider = (1,) * (4 - len(shape)) + shape
-    return ref if wider == shape else reader.emit("reshape", (ref,), node.name, shape=wider)
-
-
-def _constant(reader: GraphReader, node: Node, what: str, value: Array) -> Ref:
-    ref = reader.emit("constant", (), f"{node.name} {what}", shape=tuple(int(size) for size in value.shape))
-    reader.weights[ref[0]] = {"value": np.ascontiguousarray(value, dtype=np.float32)}
-    return ref

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-import numpy as np
-
 from profiler.workloads.graph import Ref
 from profiler.workloads.importer_graph import Array, GraphReader, Node, Unreadable
 
@@ -78,10 +76,7 @@ def _turned(reader: GraphReader, node: Node, name: str, labels: str, wanted: Seq
     perm = [labels.index(label) for label in wanted]
     if name not in reader.constants:
         return _ordered(reader, node, reader.tensor(name), perm)
-    value = np.ascontiguousarray(reader.constants[name].transpose(perm), dtype=np.float32)
-    ref = reader.emit("constant", (), name, shape=tuple(int(size) for size in value.shape))
-    reader.weights[ref[0]] = {"value": value}
-    return ref
+    return reader.emit_constant(name, reader.constants[name].transpose(perm))
 
 
 def _ordered(reader: GraphReader, node: Node, ref: Ref, perm: Sequence[int]) -> Ref:

@@ -13,7 +13,7 @@ from profiler.workloads.graph import Op, Ref
 from profiler.workloads.op import infer_shapes
 from profiler.workloads.ops import AttrValue, Shape
 
-__all__ = ["FLOAT_TYPES", "Array", "GraphReader", "Node", "Padded", "Unreadable", "operands"]
+__all__ = ["FLOAT_TYPES", "Array", "GraphReader", "Node", "Padded", "Unreadable", "operands", "widened"]
 
 Array = NDArray[Any]
 
@@ -145,10 +145,7 @@ class GraphReader:
             raise Unreadable(f"its operand {name!r} is a constant of {array.dtype} and shape {array.shape}")
         if array.ndim in (2, 4) and array.ndim == rank and not array.any():
             return self.emit("zero", (), name, shape=tuple(int(s) for s in array.shape))
-        shape = (1,) * (rank - array.ndim) + tuple(int(s) for s in array.shape)
-        ref = self.emit("constant", (), name, shape=shape)
-        self.weights[ref[0]] = {"value": np.ascontiguousarray(array.reshape(shape), dtype=np.float32)}
-        return ref
+        return self.emit_constant(name, array.reshape((1,) * (rank - array.ndim) + array.shape))
 
     def only_reader(self, name: str) -> Node | None:
         """The one node that reads a tensor which nothing else needs, or None."""
@@ -179,6 +176,12 @@ class GraphReader:
         self.ops.append(op)
         return (len(self.ops) - 1, 0)
 
+    def emit_constant(self, name: str, value: Array) -> Ref:
+        """Append values that are known beforehand, as a tensor of their shape."""
+        ref = self.emit("constant", (), name, shape=tuple(int(size) for size in value.shape))
+        self.weights[ref[0]] = {"value": np.ascontiguousarray(value, dtype=np.float32)}
+        return ref
+
     def emit_weighted(
         self, kind: str, source: Ref, name: str, weights: dict[str, Array | None], **attrs: AttrValue
     ) -> Ref:
@@ -204,7 +207,12 @@ def operands(reader: GraphReader, names: Sequence[str], label: str) -> list[Ref]
         if name not in refs:
             found.append(reader.constant_operand(name, rank))
             continue
-        shape = reader.shape(refs[name])
-        wider = (1,) * (rank - len(shape)) + shape
-        found.append(refs[name] if wider == shape else reader.emit("reshape", (refs[name],), label, shape=wider))
+        found.append(widened(reader, refs[name], rank, label))
     return found
+
+
+def widened(reader: GraphReader, ref: Ref, rank: int, label: str) -> Ref:
+    """A tensor with axes of one before its own, of which it has `rank` then."""
+    shape = reader.shape(ref)
+    wider = (1,) * (rank - len(shape)) + shape
+    return ref if wider == shape else reader.emit("reshape", (ref,), label, shape=wider)

@@ -132,11 +132,9 @@ def _gather(reader: GraphReader, node: Node) -> Sequence[Ref]:
 def _reduce_mean(reader: GraphReader, node: Node) -> Sequence[Ref]:
     ref = reader.tensor(node.input(0))
     shape = reader.shape(ref)
-    axes = _axes(reader, node, len(shape))
+    axes = _reduced_axes(reader, node, len(shape))
     if not axes:
-        if node.attrs.get("noop_with_empty_axes", 0):
-            return [ref]
-        axes = list(range(len(shape)))
+        return [ref]
     norm = layer_norm_at(reader, node, ref, axes)
     if norm is not None:
         return [norm]
@@ -144,10 +142,21 @@ def _reduce_mean(reader: GraphReader, node: Node) -> Sequence[Ref]:
         ref = reader.emit("global_avg_pool", (ref,), node.name)
     else:
         ref = reader.emit("mean", (ref,), node.name, axes=tuple(axes))
+    return [_without_axes(reader, node, ref, axes)]
+
+
+def _reduced_axes(reader: GraphReader, node: Node, rank: int) -> list[int]:
+    """What is reduced along: all axes where none is named; none where the node then does nothing."""
+    axes = _axes(reader, node, rank)
+    return axes or ([] if node.attrs.get("noop_with_empty_axes", 0) else list(range(rank)))
+
+
+def _without_axes(reader: GraphReader, node: Node, reduced: Ref, axes: list[int]) -> Ref:
+    """A reduced tensor without the axes of one that are left of what was reduced, where the node drops them."""
     if node.attrs.get("keepdims", 1):
-        return [ref]
-    kept = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    return [reshaped(reader, ref, kept, node.name)]
+        return reduced
+    kept = tuple(size for axis, size in enumerate(reader.shape(reduced)) if axis not in axes)
+    return reshaped(reader, reduced, kept, node.name)
 
 
 def _reduce_sum(reader: GraphReader, node: Node) -> Sequence[Ref]:
@@ -165,20 +174,12 @@ def _reduce_l2(reader: GraphReader, node: Node) -> Sequence[Ref]:
 
 def _summed(reader: GraphReader, node: Node, ref: Ref) -> Ref:
     shape = reader.shape(ref)
-    axes = _axes(reader, node, len(shape))
+    axes = _reduced_axes(reader, node, len(shape))
     if not axes:
-        if node.attrs.get("noop_with_empty_axes", 0):
-            return ref
-        axes = list(range(len(shape)))
+        return ref
     mean = reader.emit("mean", (ref,), node.name, axes=tuple(axes))
-    count = reader.emit("constant", (), f"{node.name} count", shape=(1,) * len(shape))
-    reader.weights[count[0]] = {
-        "value": np.full((1,) * len(shape), prod(shape[axis] for axis in axes), dtype=np.float32)
-    }
-    summed = reader.emit("mul", (mean, count), node.name)
-    if node.attrs.get("keepdims", 1):
-        return summed
-    return reshaped(reader, summed, tuple(s for axis, s in enumerate(shape) if axis not in axes), node.name)
+    many = reader.emit_constant(f"{node.name} count", np.full((1,) * len(shape), prod(shape[axis] for axis in axes)))
+    return _without_axes(reader, node, reader.emit("mul", (mean, many), node.name), axes)
 
 
 def _layer_norm(reader: GraphReader, node: Node) -> Sequence[Ref]:

@@ -93,6 +93,9 @@ def test_its_winner_is_verified_on_one_target_at_a_time(ids, tmp_path):
     told = next(c for c in found["best"]["costs"] if c["target"] == ids[1])
     assert (study["target"], study["budget_ms"]) == (ids[1], 3.0)
     assert (study["best"]["cost_ms"], study["best"]["choices"]) == (told["predicted_ms"], found["best"]["choices"])
+    path.write_text(json.dumps({**found, "best": {"label": "half a file"}}))
+    with pytest.raises(ConfigError, match="damaged study .*'costs'.*; search again"):
+        read_study(path, ids[1])
     path.write_text(json.dumps({**found, "best": None}))
     with pytest.raises(ConfigError, match="found no network within its budget"):
         read_study(path, ids[1])

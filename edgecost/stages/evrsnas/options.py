@@ -18,7 +18,7 @@ PENALTY_FORMS = ("relative", "absolute", "two-sided")
 
 
 MUTATION = 0.3
-"""Of a study whose scores are known beforehand. At the 0.1 of single searches, where every new architecture costs a
+"""Of searches whose scores are known beforehand. At the 0.1 of single searches, where every new architecture costs a
 training, a search sees a third as many and more often than not ends short of the best score within its budget."""
 
 

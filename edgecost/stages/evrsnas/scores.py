@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Scores = dict[str, NDArray[np.float64]]
 
-__all__ = ["WHOLE_FROM", "as_whole", "final_scores", "known_scores", "named_scores"]
+__all__ = ["WHOLE_FROM", "as_whole", "counted", "final_scores", "known_scores", "named_scores"]
 
 WHOLE_FROM = 0.9
 """A score is a control where it knows at least this share of the classes that the score searched by knows."""
@@ -30,11 +30,9 @@ def known_scores(options: EvrsnasStudy, arrays: SpaceArrays) -> Scores:
     Raises:
         ConfigError: where a store or file has no scores of the space, or two of them share a name.
     """
-    from search.evrsnas.judging import macs_and_params
     from search.evrsnas.study_scores import file_scores, stored_scores
 
-    macs, params = macs_and_params(arrays)
-    counts = {"macs": arrays.scores(macs), "params": arrays.scores(params)}
+    counts = counted(arrays)
     stored: Scores = {}
     of_files: Scores = {}
     for path in options.scores:
@@ -51,6 +49,14 @@ def known_scores(options: EvrsnasStudy, arrays: SpaceArrays) -> Scores:
     most = max(stored, key=lambda name: (_classes(stored[name]), int(name.rsplit(" ", 1)[1])))
     others = {name: own for name, own in stored.items() if name != most}
     return {"phi": stored[most], **others, **of_files, **counts}
+
+
+def counted(arrays: SpaceArrays) -> Scores:
+    """MACs and parameters, which are known of every architecture."""
+    from search.evrsnas.judging import macs_and_params
+
+    macs, params = macs_and_params(arrays)
+    return {"macs": arrays.scores(macs), "params": arrays.scores(params)}
 
 
 def _classes(scores: NDArray[np.float64]) -> int:
